@@ -1,0 +1,61 @@
+"""Everything foreseeable that can go wrong, one class a cause.
+
+The library raises these; only `jspsr_cli.main` turns them into a message and an exit code. A message is one
+sentence that says what is wrong and what to do about it.
+"""
+
+
+class JspsrError(Exception):
+    """Base of all foreseeable errors: the work was started and failed (exit code 1)."""
+
+    exit_code = 1
+
+
+class InputError(JspsrError):
+    """The input, or what was asked of it, cannot be worked with; nothing was started (exit code 2)."""
+
+    exit_code = 2
+
+
+class UnreadableRaster(InputError):
+    """A raster is missing, empty, truncated, or not a raster."""
+
+
+class MissingCRS(InputError):
+    """A raster or polygon does not say where on Earth it lies."""
+
+
+class WrongBands(InputError):
+    """A raster has too few or too many bands for the role it was given."""
+
+
+class NoOverlap(InputError):
+    """The inputs, or the area asked for, do not cover common ground."""
+
+
+class InvalidGrid(InputError):
+    """A target grid that is not projected in metres, empty, or too large to be meant."""
+
+
+class InvalidOption(InputError):
+    """An option whose value cannot work, alone or with the others."""
+
+
+class GuideMismatch(InputError):
+    """The guides given are not the ones the weights were trained with."""
+
+
+class OutputExists(InputError):
+    """The output would overwrite something that it must not."""
+
+
+class OutputNotWritable(InputError):
+    """The output folder is missing, read-only, or its disk too full."""
+
+
+class PredictionFailed(JspsrError):
+    """The network returned something that is not a height, or the device failed."""
+
+
+class ReadFailed(JspsrError):
+    """A raster that could be opened could not be read to its end."""
