@@ -1,0 +1,78 @@
+"""Writing weights as safetensors, which hold no code, together with what is known about them."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from jspsr_models.errors import WeightsError
+from jspsr_models.info import METADATA_KEY, WeightsInfo
+from jspsr_models.loading import load_network
+from jspsr_models.network import JSPSR
+
+
+def save_network(network: JSPSR, path: str | os.PathLike[str], info: WeightsInfo) -> WeightsInfo:
+    """Write a network; the file appears complete under its name or not at all.
+
+    Args:
+        network: its structure goes into the metadata, whatever `info` says about it.
+        path: of the safetensors file; an existing one is replaced.
+        info: what is known about the weights.
+
+    Returns:
+        What `load_network` will say about the file.
+
+    Raises:
+        WeightsError: if the file cannot be written.
+    """
+    target = Path(path)
+    info = dataclasses.replace(
+        info, inputs=network.inputs, num_feature=network.num_feature, propagation=network.propagation
+    )
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = safetensors.torch.save(tensors, metadata={METADATA_KEY: info.to_json()})
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, target)
+    except OSError as error:
+        raise WeightsError(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):  # it is gone if all went well
+            part.unlink()
+    return dataclasses.replace(info, sha256=hashlib.sha256(content).hexdigest())
+
+
+def convert_weights(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    resolution: float | None = None,
+    **stated: Any,
+) -> WeightsInfo:
+    """Load weights and write them as safetensors under the names of `JSPSR`.
+
+    Args:
+        source: path or name, see `load_network`.
+        target: of the safetensors file.
+        overwrite: replace an existing file.
+        resolution: of the training grid in metres, where the source does not state it.
+        **stated: fields of `WeightsInfo` to set; None leaves a field as it is.
+
+    Returns:
+        What `load_network` will say about the new file.
+
+    Raises:
+        WeightsError: if the source cannot be loaded, or the target exists or cannot be written.
+    """
+    if Path(target).exists() and not overwrite:
+        raise WeightsError(f"{os.fspath(target)} exists; give another name, or --overwrite to replace it.")
+    network, info = load_network(source, resolution=resolution)
+    changes = {field: value for field, value in stated.items() if value is not None}
+    return save_network(network, target, dataclasses.replace(info, **changes))

@@ -1,0 +1,236 @@
+"""The registry of weights, the cache on disk, and pulling (free of torch until something is pulled)."""
+
+import contextlib
+import os
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import platformdirs
+
+from jspsr_models.download import Progress, download_drive, download_url
+from jspsr_models.errors import WeightsError
+from jspsr_models.info import WeightsInfo, default_height_range
+
+# Folder of everything that is cached, in place of the platform's own.
+CACHE_VARIABLE = "JSPSR_CACHE"
+# A mirror to pull from in place of the public drive: an http(s) URL with {id} where the file's id goes.
+MIRROR_VARIABLE = "JSPSR_WEIGHTS_URL"
+
+_SHA256 = re.compile(r"\b[0-9a-fA-F]{64}\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """Weights known by name.
+
+    Args:
+        info: what they are; `info.sha256` is empty where the publisher gives none, and then recorded in the
+            cache on first use.
+        drive_id: file on the publisher's public drive, or None if the weights come with the package.
+        package_file: path inside the package, or None if they are pulled.
+        rmse: published error on the validation cities, in metres.
+        psnr: published peak signal-to-noise ratio there, in dB.
+    """
+
+    info: WeightsInfo
+    drive_id: str | None = None
+    package_file: str | None = None
+    rmse: float | None = None
+    psnr: float | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, or will lie once pulled."""
+        if self.package_file is not None:
+            return Path(__file__).parent / self.package_file
+        return weights_dir() / f"{self.info.name}.pt"
+
+
+def _released(
+    name: str, drive_id: str, *, inputs: tuple[str, ...], resolution: float, rmse: float, psnr: float
+) -> WeightsEntry:
+    info = WeightsInfo(
+        name=name,
+        sha256="",
+        inputs=inputs,
+        num_feature=32,
+        resolution=float(resolution),
+        height_range=default_height_range(resolution),
+        window=128,
+        licence="no licence published by the authors; not redistributed",
+        attribution="Cai & Wilson, Remote Sensing 2025, 17(21), 3591",
+        trained_on=f"DFC30, 13 French cities: Copernicus GLO-30 to RGE ALTI at {resolution:g} m",
+        simulated=False,
+    )
+    return WeightsEntry(info=info, drive_id=drive_id, rmse=rmse, psnr=psnr)
+
+
+# The checkpoints released by the paper's authors, with the figures they publish.
+_ENTRIES = (
+    _released(
+        "jspsr-8m-image",
+        "1zjz-iz4hs5A0LI-BzXdfSC0NUryl3JIi",
+        inputs=("image",),
+        resolution=8,
+        rmse=1.1087,
+        psnr=58.4640,
+    ),
+    _released(
+        "jspsr-8m-image-mask",
+        "17JdRqSP6mwAg5iQzwB2vs5KY6g3toSgB",
+        inputs=("image", "mask"),
+        resolution=8,
+        rmse=1.0741,
+        psnr=58.7396,
+    ),
+    _released(
+        "jspsr-3m-image",
+        "1vDUA6iQYkVGasI5zYsAmCWOZd-SYqh3_",
+        inputs=("image",),
+        resolution=3,
+        rmse=1.1197,
+        psnr=58.4157,
+    ),
+    _released(
+        "jspsr-3m-image-mask",
+        "1idGvgDARTF_mTjTWMj78jGcnk3DrcuEy",
+        inputs=("image", "mask"),
+        resolution=3,
+        rmse=1.1150,
+        psnr=58.4524,
+    ),
+)
+REGISTRY = MappingProxyType({entry.info.name: entry for entry in _ENTRIES})
+
+
+def weights_dir() -> Path:
+    """Return the folder of pulled weights (it need not exist)."""
+    cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("jspsr", appauthor=False)
+    return Path(cache) / "weights"
+
+
+def find_entry(name: str) -> WeightsEntry:
+    """Return the registry's entry of that name.
+
+    Raises:
+        WeightsError: if there is none.
+    """
+    if name not in REGISTRY:
+        raise WeightsError(f"no weights are called {name}; known are {', '.join(REGISTRY)}.")
+    return REGISTRY[name]
+
+
+def locate(path_or_name: str | os.PathLike[str]) -> tuple[Path, WeightsEntry | None]:
+    """Return the file of `path_or_name`, and its entry if it is a name in the registry (which goes first).
+
+    Raises:
+        WeightsError: if there is no such file, or the name has not been pulled yet.
+    """
+    asked = os.fspath(path_or_name)
+    entry = REGISTRY.get(asked)
+    path = Path(asked) if entry is None else entry.path
+    if os.path.exists(path):  # False, too, for what cannot be a path
+        return path, entry
+    if entry is not None:
+        raise WeightsError(f"the weights {asked} are not on this machine yet; run: jspsr weights pull {asked}.")
+    raise WeightsError(f"no weights file {asked} exists, and no known weights have that name ({', '.join(REGISTRY)}).")
+
+
+def recorded_sha256(path: Path, entry: WeightsEntry | None = None) -> str:
+    """Return the checksum the file must have: pinned in the registry or recorded beside it; else empty.
+
+    Raises:
+        WeightsError: if the record beside the file cannot be read.
+    """
+    if entry is not None and entry.info.sha256:
+        return entry.info.sha256
+    record = _record_of(path)
+    try:
+        found = _SHA256.search(record.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{record} cannot be read; delete it to record the checksum anew.") from error
+    if found is None:
+        raise WeightsError(f"{record} holds no sha256; delete it to record the checksum anew.")
+    return found.group().lower()
+
+
+def check_sha256(sha256: str, path: Path, entry: WeightsEntry | None = None) -> None:
+    """Compare the checksum of a file's content with the recorded one, if there is one.
+
+    Raises:
+        WeightsError: if they differ.
+    """
+    expected = recorded_sha256(path, entry)
+    if expected not in ("", sha256):
+        raise WeightsError(
+            f"{path} has sha256 {sha256[:12]}…, not {expected[:12]}… as recorded: it was changed or damaged; "
+            f"if the new content is meant, delete {_record_of(path).name}, else pull or copy the file again."
+        )
+
+
+def record_sha256(sha256: str, path: Path) -> None:
+    """Record the checksum beside the file, in the layout of `sha256sum`, unless there is a record."""
+    record = _record_of(path)
+    if record.exists():
+        return
+    part = _part_of(record)
+    # Weights in a folder that cannot be written to are as good as any; they just stay unrecorded.
+    with contextlib.suppress(OSError):
+        part.write_text(f"{sha256}  {path.name}\n", encoding="ascii")
+        os.replace(part, record)
+
+
+def pull(name: str, *, progress: Progress | None = None) -> Path:
+    """Download weights into the cache, check them, and return their path; do nothing if they are there.
+
+    Args:
+        name: in the registry.
+        progress: called with the bytes so far and in all (None if unknown).
+
+    Raises:
+        WeightsError: for an unknown name, a failed download, or a file that is not what the registry says.
+            Nothing is left behind then.
+    """
+    entry = find_entry(name)
+    path = entry.path
+    if entry.drive_id is None or path.exists():
+        return path
+    from jspsr_models.loading import load_file  # imports torch
+
+    part = _part_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = _download(entry.drive_id, part, progress)
+        info = load_file(part, entry=entry, label=f"what was downloaded for {name} ({source})")[1]
+        check_sha256(info.sha256, path, entry)
+        # Two processes may come here together: each has its own part, and the last one's equal file stays.
+        os.replace(part, path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written ({error.strerror or error}); set {CACHE_VARIABLE}.") from error
+    finally:
+        with contextlib.suppress(OSError):  # it is gone if all went well
+            part.unlink()
+    record_sha256(info.sha256, path)
+    return path
+
+
+def _download(drive_id: str, target: Path, progress: Progress | None) -> str:
+    """Download to `target` and return the address."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    with target.open("wb") as file:
+        if mirror:
+            return download_url(mirror.replace("{id}", drive_id), file, progress=progress)
+        return download_drive(drive_id, file, progress=progress)
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
