@@ -1,0 +1,141 @@
+"""Options that several commands share, as decorators. Each is written once, with its help.
+
+    -o, --output       --overwrite    --json                    what is written where
+    --resolution --crs --bounds --like --geometry               the target grid
+    --window --overlap --batch-size --device --precision        how the network runs
+    --weights                                                   which network
+    -v, --verbose      -q, --quiet                              how much is said
+
+A command takes what it needs (`@options.output`) and gets keyword arguments of these names.
+"""
+
+from pathlib import Path
+
+import click
+
+from jspsr_cli import params
+from jspsr_cli.console import VERBOSITY
+
+
+def _note_verbosity(ctx: click.Context, _param: click.Parameter, value: int) -> int:
+    ctx.meta[VERBOSITY] = value
+    return value
+
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="GeoTIFF to write. It appears when it is complete.",
+)
+
+overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Write the result as JSON, for programs, instead of text."
+)
+
+resolution = click.option(
+    "--resolution",
+    type=params.ResolutionType(),
+    default=8.0,
+    show_default=True,
+    metavar="METRES",
+    help="Pixel size of the output in metres.",
+)
+
+crs = click.option(
+    "--crs",
+    type=params.CrsType(),
+    metavar="CRS",
+    show_default="that of the guide if it is in metres, else the local UTM zone",
+    help="Coordinate reference system of the output, projected, in metres: EPSG:32631, a PROJ string or WKT.",
+)
+
+bounds = click.option(
+    "--bounds",
+    type=params.BoundsType(),
+    metavar="WEST,SOUTH,EAST,NORTH",
+    show_default="all of the input",
+    help="Area to work on. If all four numbers are within ±180 and ±90 they are longitude and latitude in "
+    "degrees (WGS 84), else coordinates in the CRS of the output.",
+)
+
+bounds_argument = click.argument(
+    "bounds", nargs=-1, required=True, metavar="WEST,SOUTH,EAST,NORTH", callback=params.join_bounds
+)
+
+like = click.option(
+    "--like",
+    type=params.RasterPath(),
+    metavar="RASTER",
+    help="Use exactly the grid of this raster: its CRS, pixel size, position and extent.",
+)
+
+geometry = click.option(
+    "--geometry",
+    type=params.RasterPath(),
+    metavar="VECTOR",
+    help="Work only within the polygons of this file (GeoPackage, Shapefile, GeoJSON, ...).",
+)
+
+window = click.option(
+    "--window",
+    type=params.WindowType(),
+    metavar="PIXELS",
+    show_default="what the weights were made for, 128",
+    help="Side of the square that the network sees at once, a multiple of 8. Larger needs more memory.",
+)
+
+overlap = click.option(
+    "--overlap",
+    type=params.OverlapType(),
+    default=0.25,
+    show_default=True,
+    metavar="FRACTION",
+    help="Share of a window that is blended with its neighbour. More is smoother and slower.",
+)
+
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="by the device",
+    help="Windows per pass of the network. Lower it if memory does not suffice; the result stays the same.",
+)
+
+device = click.option(
+    "--device",
+    type=params.DeviceType(),
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where the network runs: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.",
+)
+
+precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the network. Heights themselves are always float32.",
+)
+
+weights = click.option(
+    "--weights",
+    metavar="NAME|FILE",
+    help="Trained network: a name that 'jspsr weights list' shows, or a .safetensors or .pt file.",
+)
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    is_eager=True,  # known before another value fails
+    callback=_note_verbosity,
+    help="Say more; -vv also shows where in the program an unexpected error arose.",
+)
+
+quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
