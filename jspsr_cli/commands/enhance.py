@@ -1,0 +1,86 @@
+"""`jspsr enhance`: a global DEM and its guides in, a bare-earth DEM out."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jspsr_cli import options, params
+from jspsr_cli.console import Console, echo_result
+
+
+@click.command("enhance")
+@click.argument("dem", metavar="INPUT...", nargs=-1, required=True, type=params.RasterPath())
+@click.option("--guide", "image", metavar="ORTHO", multiple=True, type=params.RasterPath(),
+              help="Orthophoto: RGB, or three files of one band each. Repeat for several files.")  # fmt: skip
+@click.option("--mask", metavar="LANDUSE", multiple=True, type=params.RasterPath(),
+              help="Land use: DFC2022 classes, Urban Atlas 2012 codes or 15 one-hot bands.")  # fmt: skip
+@click.option("--canopy", metavar="CHM", multiple=True, type=params.RasterPath(),
+              help="Canopy height in metres.")  # fmt: skip
+@options.output
+@options.weights
+@options.resolution
+@options.crs
+@options.bounds
+@options.like
+@options.geometry
+@click.option("--guide-bands", metavar="R,G,B", type=params.BandsType(),
+              help="Bands of red, green and blue.  [default: by colour, else 1,2,3]")  # fmt: skip
+@click.option("--stretch", metavar="LO,HI", type=params.StretchType(),
+              help="Guide values that become 0 and 255.  [default: of the whole, if it is not 8 bit]")  # fmt: skip
+@click.option("--guide-gaps", type=click.Choice(["nodata", "dem"]), default="nodata", show_default=True,
+              help="What the output has where a guide has no data: nothing, or the upsampled DEM.")  # fmt: skip
+@click.option("--water", type=click.Choice(["keep", "network"]), default="keep", show_default=True,
+              help="Keep water that is exactly flat in the DEM, or let the network have it.")  # fmt: skip
+@options.window
+@options.overlap
+@options.batch_size
+@options.device
+@options.precision
+@options.overwrite
+@options.as_json
+@options.verbose
+@options.quiet
+def cli(
+    dem: tuple[str, ...],
+    image: tuple[str, ...],
+    mask: tuple[str, ...],
+    canopy: tuple[str, ...],
+    output: Path | None,
+    weights: str | None,
+    as_json: bool,
+    verbose: int,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    r"""Make a bare-earth DEM of a 30 m DEM and a guide.
+
+    INPUT is a DEM that GDAL reads (Copernicus GLO-30, FABDEM, ...); several tiles are one DEM. At least one of
+    --guide, --mask and --canopy is needed, those that the weights were trained with.
+
+    \b
+    jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
+    jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
+    """
+    from jspsr_cli.pipeline import enhance
+    from jspsr_cli.plan import EnhanceOptions
+
+    console = Console(verbose=verbose, quiet=quiet)
+    with console.share("enhancing") as progress:
+        report = enhance(
+            dem,
+            output=output,
+            weights=weights,
+            image=image,
+            mask=mask,
+            canopy=canopy,
+            options=EnhanceOptions(**choices),
+            progress=progress,
+        )
+    for warning in report.warnings:
+        console.warn(warning)
+    result = asdict(report)
+    if not as_json:
+        del result["warnings"]  # said above, on stderr
+    echo_result(result, as_json=as_json)

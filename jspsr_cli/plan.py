@@ -1,0 +1,276 @@
+"""Everything that is decided, and checked, before the first pixel is worked on."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from jspsr_cli import __version__
+from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
+from jspsr_cli.predict import Predictor
+from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
+from jspsr_cli.raster.inputs import image_stretch, open_canopy, open_dem, open_image, open_land_use
+from jspsr_cli.raster.products import provenance
+from jspsr_cli.raster.sources import RasterFile
+from jspsr_cli.raster.target import Target, TargetRequest, target_of
+from jspsr_cli.raster.writer import check_disk
+from jspsr_cli.scaling import HeightScale
+from jspsr_cli.tiling.windows import Lattice
+from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
+from jspsr_models import WeightsInfo, default_height_range, load_network
+
+DEFAULT_RESOLUTION = 8.0
+DEFAULT_WINDOW = 128
+DEFAULT_OVERLAP = 0.25
+
+# Weights see trees and houses at the size that they were trained on; the paper's 8 m set has pixels of 7.8 m.
+RESOLUTION_SLACK = 0.25
+
+# The option that gives each guide of the network.
+GUIDE_OPTIONS = {"image": "--guide", "mask": "--mask", "canopy": "--canopy"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhanceOptions:
+    """What can be chosen; each field is the option of that name on the command line.
+
+    `resolution` in metres (None: the one the weights were trained at, else 8); `bounds` in degrees where all four
+    numbers could be, else in the target CRS; `guide_bands` 1-based; `stretch` the image values that become 0 and
+    255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows.
+    """
+
+    resolution: float | None = None
+    crs: str | None = None
+    bounds: Bounds | None = None
+    like: str | None = None
+    geometry: str | None = None
+    guide_bands: tuple[int, ...] | None = None
+    stretch: tuple[float, float] | None = None
+    window: int | None = None
+    overlap: float = DEFAULT_OVERLAP
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    guide_gaps: GuideGaps = "nodata"
+    water: Water = "keep"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Paths or URLs: the DEM, and the guides by the network's names (image, mask, canopy)."""
+
+    dem: tuple[str, ...]
+    guides: dict[str, tuple[str, ...]]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.dem, *(path for paths in self.guides.values() for path in paths))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run of `enhance` in which everything is decided and nothing is done."""
+
+    dem: tuple[RasterFile, ...]
+    guides: dict[str, tuple[RasterFile, ...]]
+    output: Path
+    network: Predictor
+    weights: WeightsInfo
+    scale: HeightScale
+    target: Target
+    lattice: Lattice
+    stretch: tuple[float, float] | None
+    options: EnhanceOptions
+    tags: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+
+    def is_done(self) -> bool:
+        """Whether the output exists, was made by this very plan, and is younger than its inputs."""
+        try:
+            with rasterio.open(self.output) as dataset:
+                grid = self.target.grid
+                same_grid = (dataset.crs, dataset.transform, dataset.width, dataset.height) == (
+                    grid.crs,
+                    grid.transform,
+                    grid.width,
+                    grid.height,
+                )
+                found = dataset.tags()
+        except RasterioError:
+            return False
+        made = self.output.stat().st_mtime
+        sources = [f.path for f in (*self.dem, *(f for files in self.guides.values() for f in files))]
+        younger = all(not os.path.exists(p) or os.stat(p).st_mtime <= made for p in sources)
+        return same_grid and younger and all(found.get(key) == value for key, value in self.tags.items())
+
+
+def plan_enhance(
+    inputs: Inputs,
+    *,
+    output: Path,
+    weights: str | Path | tuple[Predictor, WeightsInfo] | None,
+    options: EnhanceOptions,
+) -> Plan:
+    """Open all inputs, load the weights and settle the grid.
+
+    Raises:
+        InputError: anything that cannot work, see `jspsr_cli.errors`.
+        WeightsError: the weights cannot be loaded.
+    """
+    _check_output(output, inputs)
+    if not inputs.guides:
+        raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
+    dem, guides = _open(inputs, options)
+    network, info = _load(weights, options)
+    _check_guides(info, guides)
+    resolution = options.resolution or info.resolution or DEFAULT_RESOLUTION
+    low, high = info.height_range or default_height_range(info.resolution or resolution)
+    lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
+    request = TargetRequest(resolution, options.crs, options.bounds, options.like, options.geometry)
+    extents = {name: _extent(files) for name, files in guides.items()}
+    leading = next(extents[name] for name in GUIDE_OPTIONS if name in extents)
+    target = target_of(request, [_extent(dem), *extents.values()], guide=leading)
+    check_disk(output, target.grid)
+    stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
+    files = [file for group in guides.values() for file in group]
+    return Plan(
+        dem=dem,
+        guides=guides,
+        output=output,
+        network=network,
+        weights=info,
+        scale=HeightScale(low, high),
+        target=target,
+        lattice=lattice,
+        stretch=stretch,
+        options=options,
+        tags={**_tags(inputs, info, target, lattice, stretch, options), **provenance(dem, files)},
+        warnings=_warnings(info, target, stretch, options),
+    )
+
+
+def _check_output(output: Path, inputs: Inputs) -> None:
+    folder = output.parent
+    if not folder.is_dir():
+        raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
+    if output.is_dir():
+        raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
+    if not os.access(folder, os.W_OK):
+        raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
+    for path in inputs.paths:
+        same = os.path.abspath(path) == os.path.abspath(output)
+        if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):
+            raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
+
+
+def _open(inputs: Inputs, options: EnhanceOptions) -> tuple[tuple[RasterFile, ...], dict[str, tuple[RasterFile, ...]]]:
+    openers = {
+        "image": lambda paths: open_image(paths, bands=options.guide_bands),
+        "mask": open_land_use,
+        "canopy": open_canopy,
+    }
+    dem = open_dem(inputs.dem)
+    return dem, {name: openers[name](paths) for name, paths in inputs.guides.items()}
+
+
+def _load(
+    weights: str | Path | tuple[Predictor, WeightsInfo] | None, options: EnhanceOptions
+) -> tuple[Predictor, WeightsInfo]:
+    if weights is None:
+        raise InvalidOption("There are no weights: name some with --weights; 'jspsr weights list' shows which exist.")
+    if isinstance(weights, tuple):
+        return weights
+    return load_network(weights, resolution=options.resolution)
+
+
+def _check_guides(info: WeightsInfo, guides: dict[str, tuple[RasterFile, ...]]) -> None:
+    wanted, given = set(info.inputs), set(guides)
+    if wanted == given:
+        return
+    words = {name: " and ".join(GUIDE_OPTIONS[n] for n in GUIDE_OPTIONS if n in group) for name, group in
+             (("wanted", wanted), ("given", given))}  # fmt: skip
+    raise GuideMismatch(
+        f"The weights {info.name} were trained with {words['wanted']}, and {words['given']} was given: "
+        "give what they want, or choose other weights."
+    )
+
+
+def _extent(files: Sequence[RasterFile]) -> Extent:
+    """One box around all `files`, in the CRS of the first."""
+    first = files[0]
+    if len(files) == 1:
+        return first.extent
+    boxes = [project_bounds(file.bounds, file.crs, first.crs) for file in files]
+    return Extent(first.crs, unite(boxes), f"{first.name} and {len(files) - 1} more")
+
+
+def _tags(
+    inputs: Inputs,
+    info: WeightsInfo,
+    target: Target,
+    lattice: Lattice,
+    stretch: tuple[float, float] | None,
+    options: EnhanceOptions,
+) -> dict[str, str]:
+    used = {
+        "resolution": target.grid.resolution[0],
+        "window": lattice.size,
+        "overlap": lattice.overlap,
+        "stretch": stretch,
+        "guide_bands": options.guide_bands,
+        "guide_gaps": options.guide_gaps,
+        "water": options.water,
+        "precision": options.precision,
+        "geometry": options.geometry and Path(options.geometry).name,
+    }
+    tags = {
+        "TIFFTAG_SOFTWARE": f"jspsr {__version__}",
+        "JSPSR_VERSION": __version__,
+        "JSPSR_WEIGHTS": info.name,
+        "JSPSR_WEIGHTS_SHA256": info.sha256,
+        "JSPSR_WEIGHTS_LICENCE": info.licence,
+        "JSPSR_TRAINED_ON": info.trained_on,
+        "JSPSR_INPUT_DEM": json.dumps([Path(path).name for path in inputs.dem]),
+        "JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None}),
+    }
+    for name, paths in inputs.guides.items():
+        tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([Path(path).name for path in paths])
+    if info.simulated:
+        tags["JSPSR_NOTICE"] = SIMULATED_NOTICE
+    return tags
+
+
+SIMULATED_NOTICE = "the weights were trained on simulated scenes"
+
+
+def _warnings(
+    info: WeightsInfo, target: Target, stretch: tuple[float, float] | None, options: EnhanceOptions
+) -> list[str]:
+    grid = target.grid
+    found = []
+    if info.simulated:
+        found.append(SIMULATED_NOTICE)
+    if info.resolution and abs(grid.resolution[0] / info.resolution - 1) > RESOLUTION_SLACK:
+        found.append(
+            f"{info.name} was trained at {info.resolution:g} m and the output has {grid.resolution[0]:g} m: "
+            "expect less than the published accuracy"
+        )
+    west, south, east, north = project_bounds(grid.bounds, grid.crs, WGS84)
+    scale = ground_scale(grid.crs, ((west + east) / 2, (south + north) / 2))
+    if abs(scale - 1) > MAX_SCALE_ERROR:
+        found.append(
+            f"in {name_of(grid.crs)} a pixel of {grid.resolution[0]:g} m is {grid.resolution[0] / scale:.2f} m on the "
+            "ground here: leave --crs away for the local UTM zone"
+        )
+    if stretch and not options.stretch:
+        found.append(
+            f"the guide is not 8 bit: its values {stretch[0]:g} to {stretch[1]:g} (2nd and 98th percentile of the "
+            "whole) became 0 to 255; choose others with --stretch LO,HI"
+        )
+    return found

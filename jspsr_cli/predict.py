@@ -1,0 +1,145 @@
+"""Batches of windows through any callable that stands for the network, on a device."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from jspsr_cli.errors import InvalidOption, PredictionFailed
+from jspsr_cli.raster.landuse import CLASS_COUNT
+from jspsr_cli.raster.strips import Strip
+from jspsr_cli.scaling import HeightScale, scale_canopy, scale_classes, scale_image
+from jspsr_cli.tiling.voids import fill_voids
+from jspsr_cli.types import FloatArray, Precision
+
+# Windows at a time where the user leaves the choice. On a CPU more gain nothing; on a GPU 32 windows of
+# 128 x 128 at F = 32 take about 5 GB.
+BATCH_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Predictor(Protocol):
+    """What stands for the network: scaled DEM and scaled guides in, scaled DEM out.
+
+    All tensors are float32 (batch, channels, rows, columns), on one device.
+    """
+
+    def __call__(
+        self,
+        dem: torch.Tensor,
+        *,
+        image: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        canopy: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Predict."""
+        ...
+
+
+@dataclass(frozen=True)
+class WindowInput:
+    """One window: its first column from the origin of the CRS, filled inputs (bands, rows, columns), and its base.
+
+    `heights` and `base` are in metres.
+    """
+
+    col: int
+    heights: FloatArray
+    base: float
+    guides: dict[str, FloatArray]
+
+
+def windows_of(strip: Strip, *, starts: range, size: int) -> Iterator[WindowInput]:
+    """Windows of a strip that hold at least one pixel with a height and all guides, voids filled."""
+    usable = ~np.isnan(strip.dem) & strip.guided
+    for col in starts:
+        here = slice(col - strip.col, col - strip.col + size)
+        if not usable[:, here].any():
+            continue
+        around = strip.heights[:, here.start : here.stop + 2 * strip.margin]
+        yield WindowInput(
+            col=col,
+            heights=fill_voids(strip.dem[None, :, here]),
+            base=float(np.nanmin(around)),
+            guides={name: fill_voids(guide[:, :, here]) for name, guide in strip.guides.items()},
+        )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the first of CUDA, MPS and CPU that is there.
+
+    Raises:
+        InvalidOption: this machine, or this build of torch, has none of that name.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InvalidOption(f"The device {name!r} cannot be used here ({reason}): try --device auto.") from error
+    return device
+
+
+class WindowPredictor:
+    """Predicts heights in metres for windows."""
+
+    def __init__(
+        self, network: Predictor, *, scale: HeightScale, device: torch.device, precision: Precision = "auto"
+    ) -> None:
+        dtype = DTYPES["float32" if precision == "auto" else precision]
+        if device.type == "cpu" and dtype == torch.float16:
+            raise InvalidOption("float16 is not for CPUs: use --precision float32 or bfloat16.")
+        self._network = network.to(device) if isinstance(network, torch.nn.Module) else network
+        self._scale = scale
+        self._device = device
+        self._dtype = dtype
+        # A TF32 product keeps 10 bits: metres of height on the logarithmic scale.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    def heights(self, windows: Sequence[WindowInput]) -> list[FloatArray]:
+        """Heights in metres, float64 (rows, columns), one array a window.
+
+        Raises:
+            PredictionFailed: not finite, of another shape, or the device ran out of memory.
+        """
+        dem = np.stack([self._scale.scale(w.heights, w.base) for w in windows])
+        guides = {
+            name: self._tensor(np.stack([_scaled(name, w.guides[name]) for w in windows])) for name in windows[0].guides
+        }
+        try:
+            with torch.inference_mode(), self._autocast():
+                scaled = self._network(self._tensor(dem), **guides).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise PredictionFailed(
+                f"The device ran out of memory with {len(windows)} windows at a time: use a smaller --batch-size."
+            ) from error
+        if scaled.shape != dem.shape:
+            raise PredictionFailed(f"The network returned {scaled.shape} for {dem.shape}.")
+        if not np.isfinite(scaled).all():
+            raise PredictionFailed("The network returned values that are not finite: the weights do not fit.")
+        return [self._scale.unscale(s[0], w.base) for s, w in zip(scaled, windows, strict=True)]
+
+    def _tensor(self, array: FloatArray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._dtype)
+
+
+def _scaled(name: str, guide: FloatArray) -> FloatArray:
+    if name == "image":
+        return scale_image(guide)
+    if name == "canopy":
+        return scale_canopy(guide)
+    return scale_classes(guide[0], count=CLASS_COUNT)

@@ -1,0 +1,1 @@
+"""Reading, aligning and writing rasters: the only modules that open files."""

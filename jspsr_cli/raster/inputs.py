@@ -1,0 +1,261 @@
+"""The four kinds of input as layers on the target grid: DEM, image (orthophoto), land use, canopy height."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rasterio.enums import Resampling
+from rasterio.windows import Window
+from scipy import ndimage
+
+from jspsr_cli.errors import WrongBands
+from jspsr_cli.raster.align import AlignedLayer, Sampling, pixel_size
+from jspsr_cli.raster.grid import Grid
+from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
+from jspsr_cli.raster.sources import (
+    Mosaic,
+    RasterFile,
+    RasterReader,
+    group_mosaics,
+    inspect_raster,
+    stack_bands,
+    with_overview,
+)
+from jspsr_cli.types import FloatArray
+
+# Outside these heights in metres lies no land: what a file without a nodata tag holds there is a void. The
+# shore of the Dead Sea is at -430, the deepest open-pit mine above -600, Everest at 8849.
+MIN_HEIGHT, MAX_HEIGHT = -1000.0, 9000.0
+
+# The network sees imagery as 8 bit.
+IMAGE_MAX = 255.0
+
+# Percentiles that imagery of more than 8 bit is stretched between, as is usual for display.
+STRETCH_PERCENTILES = (2.0, 98.0)
+
+# Side of the decimated image that the percentiles are taken from.
+STRETCH_SAMPLE = 1024
+
+# An overview may stand in for the full resolution while this many of its pixels still fit into a target pixel's
+# side, so that averaging has something to average.
+OVERVIEW_PIXELS = 2
+
+# Side of the sample of a DEM that tells whole metres from flattened water.
+WHOLE_METRE_SAMPLE = 256
+
+
+def open_dem(paths: Sequence[str]) -> tuple[RasterFile, ...]:
+    """Elevation models of one band each.
+
+    Raises:
+        UnreadableRaster, MissingCRS: see `inspect_raster`.
+        WrongBands: more than one band.
+    """
+    return tuple(_single_band(path, "an elevation model") for path in paths)
+
+
+def open_canopy(paths: Sequence[str]) -> tuple[RasterFile, ...]:
+    """Canopy height models of one band each, in metres. Raises as `open_dem`."""
+    return tuple(_single_band(path, "a canopy height model") for path in paths)
+
+
+def _single_band(path: str, role: str) -> RasterFile:
+    file = inspect_raster(path)
+    if len(file.bands) != 1:
+        raise WrongBands(f"{path} has {len(file.bands)} bands: {role} has one.")
+    return file
+
+
+def open_land_use(paths: Sequence[str]) -> tuple[RasterFile, ...]:
+    """Land use as one band of codes, or as the stack of 15 one-hot bands. Raises as `open_dem`."""
+    files = tuple(inspect_raster(path) for path in paths)
+    for file in files:
+        if len(file.bands) not in (1, CLASS_COUNT):
+            raise WrongBands(
+                f"{file.path} has {len(file.bands)} bands: land use is one band of classes, or {CLASS_COUNT} bands "
+                "of one class each."
+            )
+    if len({len(file.bands) for file in files}) > 1:
+        raise WrongBands("The land use files mix one band of classes with one band a class: use one form.")
+    return files
+
+
+def open_image(paths: Sequence[str], *, bands: Sequence[int] | None = None) -> tuple[RasterFile, ...]:
+    """Orthophotos reading red, green and blue: `bands` (1-based), else by colour, else the first three.
+
+    Three or more files of one band each on the same pixels are one image, in the order given.
+
+    Raises:
+        UnreadableRaster, MissingCRS: see `inspect_raster`.
+        WrongBands: no three bands, or `bands` that do not exist.
+    """
+    files = [inspect_raster(path) for path in paths]
+    if len(files) >= 3 and all(len(file.bands) == 1 for file in files):
+        files = [stack_bands(files)]
+    return tuple(file.with_bands(_rgb_bands(file, bands)) for file in files)
+
+
+def _rgb_bands(file: RasterFile, bands: Sequence[int] | None) -> Sequence[int]:
+    if bands is not None:
+        if len(bands) != 3 or max(bands) > file.count:
+            raise WrongBands(
+                "--guide-bands takes three bands, those of red, green and blue; "
+                f"{file.name} has bands 1 to {file.count}."
+            )
+        return bands
+    if not file.stack and {"red", "green", "blue"} <= set(file.colours):
+        return [file.colours.index(colour) + 1 for colour in ("red", "green", "blue")]
+    if "palette" in file.colours:
+        raise WrongBands(f"{file.path} has a colour table: make three bands of it with gdal_translate -expand rgb.")
+    if len(file.bands) < 3:
+        raise WrongBands(
+            f"{file.path} has {len(file.bands)} band{'s' * (len(file.bands) > 1)}: the weights want red, green and "
+            "blue, in one file or as three files of one band each."
+        )
+    return file.bands[:3]
+
+
+def image_stretch(files: Sequence[RasterFile]) -> tuple[float, float] | None:
+    """Values that become 0 and 255 of imagery that is not 8 bit, or None where all of it is.
+
+    The percentiles of the whole of all files and bands, so that every window and every run has the same.
+    """
+    if all(file.dtype == "uint8" for file in files):
+        return None
+    from rio_tiler.io import Reader  # half a second of imports that 8-bit imagery does not need
+
+    samples = []
+    for file in files:
+        for single in file.stack or (file,):
+            with Reader(single.path) as source:
+                image = source.preview(max_size=STRETCH_SAMPLE, indexes=single.bands)
+            values = image.array.compressed()
+            samples.append(values[np.isfinite(values)])
+    pooled = np.concatenate(samples)
+    if pooled.size == 0:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(pooled, STRETCH_PERCENTILES))
+    return (low, high) if high > low else (low, low + 1)
+
+
+class HeightLayers:
+    """The DEM on the target grid in metres, and the water that it holds as exactly flat.
+
+    `heights.read` gives (1, rows, columns). Where `water` is asked for, `level.read` gives the level of flat water
+    in and around it, and `share.read` is 1 on the water and falls to 0 over one source pixel on its shore.
+    """
+
+    def __init__(
+        self, files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, notes: set[str], water: bool
+    ) -> None:
+        def plausible(values: FloatArray) -> FloatArray:
+            strange = (values < MIN_HEIGHT) | (values > MAX_HEIGHT)
+            if strange.any():
+                notes.add(
+                    f"heights outside {MIN_HEIGHT:g} to {MAX_HEIGHT:g} m in the DEM were taken as voids: "
+                    f"for example {float(values[strange][0]):g}"
+                )
+                values[strange] = np.nan
+            return values
+
+        def level(values: FloatArray) -> FloatArray:
+            return flat_water(plausible(values)[0])[0][None]
+
+        def share(values: FloatArray) -> FloatArray:
+            return flat_water(plausible(values)[0])[1][None]
+
+        def layer(sampling: Sampling) -> AlignedLayer:
+            return AlignedLayer(mosaics, grid, reader=reader, sampling=sampling)
+
+        mosaics = group_mosaics(files)
+        self.heights = layer(Sampling(Resampling.average, Resampling.cubic, plausible))
+        self.level: AlignedLayer | None = None
+        self.share: AlignedLayer | None = None
+        if not water:
+            return
+        if _whole_metres(mosaics[0], reader):
+            notes.add("the DEM holds whole metres, so flat water cannot be told from level ground: --water network")
+            return
+        self.level = layer(Sampling(Resampling.nearest, Resampling.nearest, level))
+        self.share = layer(Sampling(Resampling.average, Resampling.bilinear, share))
+
+
+def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Level and share of flattened water in source pixels (rows, columns).
+
+    Water is every 3 x 3 pixels of exactly one value: float32 heights of land never repeat so, edited water
+    always does. Both results reach one pixel further, over the pixels that are part water, part shore.
+
+    Returns:
+        level: metres; NaN further from water than two pixels.
+        share: 1 on water and on its shore pixels, 0 elsewhere; NaN where `heights` is void.
+    """
+    void = np.isnan(heights)
+    # Voids and what lies beyond the array must not look flat: they are lowest and highest at once.
+    low = ndimage.minimum_filter(np.where(void, -np.inf, heights), 3, mode="constant", cval=-np.inf)
+    high = ndimage.maximum_filter(np.where(void, np.inf, heights), 3, mode="constant", cval=np.inf)
+    water = ndimage.binary_dilation(low == high, np.ones((3, 3)))
+    known = np.where(water, heights, -np.inf)
+    level = ndimage.maximum_filter(known, 5, mode="constant", cval=-np.inf)
+    level = np.where(water, heights, level).astype(np.float32)
+    level[np.isneginf(level)] = np.nan
+    share = ndimage.binary_dilation(water, np.ones((3, 3))).astype(np.float32)
+    share[void] = np.nan
+    return level, share
+
+
+def _whole_metres(mosaic: Mosaic, reader: RasterReader) -> bool:
+    """Whether the DEM was rounded to metres, judged in the middle of its first file, its commonest value aside."""
+    file = mosaic.files[0]
+    if np.issubdtype(np.dtype(file.dtype), np.integer):
+        return True
+    height, width = min(WHOLE_METRE_SAMPLE, file.height), min(WHOLE_METRE_SAMPLE, file.width)
+    window = Window((file.width - width) // 2, (file.height - height) // 2, width, height)
+    sample = reader.read(file, window)
+    values, counts = np.unique(sample[np.isfinite(sample)], return_counts=True)
+    if len(values) < 2:
+        return False
+    rest = np.arange(len(values)) != counts.argmax()
+    whole = values == np.round(values)
+    return bool(counts[rest & whole].sum() > 0.9 * counts[rest].sum())
+
+
+def image_layer(
+    files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, stretch: tuple[float, float] | None
+) -> AlignedLayer:
+    """Red, green, blue (3, rows, columns) from 0 to 255, `stretch` values becoming the two ends."""
+    low, high = stretch or (0.0, IMAGE_MAX)
+
+    def stretched(values: FloatArray) -> FloatArray:
+        if stretch is None:
+            return values
+        scaled: FloatArray = np.clip((values - np.float32(low)) * np.float32(IMAGE_MAX / (high - low)), 0, IMAGE_MAX)
+        return scaled
+
+    target = min(grid.resolution)
+    size = pixel_size(Mosaic(tuple(files[:1])), grid)
+    files = [with_overview(f, pixel_size=size, at_most=target / OVERVIEW_PIXELS) for f in files]
+    sampling = Sampling(Resampling.average, Resampling.bilinear, stretched)
+    return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling)
+
+
+def land_use_layer(files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader) -> AlignedLayer:
+    """DFC2022 classes 0..14 (1, rows, columns), by majority."""
+    name = files[0].name
+
+    def classes(values: FloatArray) -> FloatArray:
+        return (classes_of_stack(values) if len(values) == CLASS_COUNT else classes_of(values[0], name=name))[None]
+
+    sampling = Sampling(Resampling.mode, Resampling.nearest, classes)
+    # Where 0 is tagged as nodata it is still a class of the table, "no information", and not a gap.
+    files = [f.without_nodata() if set(f.nodata) == {0.0} else f for f in files]
+    return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling, bands=1)
+
+
+def canopy_layer(files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader) -> AlignedLayer:
+    """Canopy height in metres (1, rows, columns), averaged; below zero is zero."""
+
+    def above_ground(values: FloatArray) -> FloatArray:
+        return np.maximum(values, 0)
+
+    sampling = Sampling(Resampling.average, Resampling.bilinear, above_ground)
+    return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling)

@@ -1,0 +1,86 @@
+"""What is known of an input from its name or its tags: product, licence, attribution, vertical datum."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jspsr_cli.raster.sources import RasterFile
+
+# Tags that our own outputs and downloads carry, and that are passed on.
+LICENCE_TAG = "JSPSR_LICENCE"
+ATTRIBUTION_TAG = "JSPSR_ATTRIBUTION"
+VERTICAL_TAG = "JSPSR_VERTICAL_DATUM"
+
+UNKNOWN_DATUM = "that of the input DEM, which does not say which"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A published data set, recognised by its file names."""
+
+    pattern: re.Pattern[str]
+    name: str
+    licence: str
+    attribution: str
+    vertical_datum: str = ""
+
+
+# Licence terms: Copernicus DEM licence of ESA; FABDEM data page of the University of Bristol.
+PRODUCTS = (
+    Product(
+        re.compile(r"Copernicus_DSM_(COG_)?(10|30)_", re.IGNORECASE),
+        "Copernicus DEM",
+        "free of charge, with attribution",
+        "produced using Copernicus WorldDEM-30 (c) DLR e.V. 2010-2014 and (c) Airbus Defence and Space GmbH "
+        "2014-2018 provided under COPERNICUS by the European Union and ESA; all rights reserved",
+        "EGM2008 height (EPSG:3855)",
+    ),
+    Product(
+        re.compile(r"FABDEM", re.IGNORECASE),
+        "FABDEM",
+        "CC BY-NC-SA 4.0: what is derived from it inherits that",
+        "FABDEM V1-2, Hawker et al. 2022, University of Bristol, CC BY-NC-SA 4.0",
+        "EGM2008 height (EPSG:3855)",
+    ),
+)
+
+
+def product_of(file: RasterFile) -> Product | None:
+    """The data set that `file` is named as, if any."""
+    return next((product for product in PRODUCTS if product.pattern.search(file.name)), None)
+
+
+def provenance(dem: Sequence[RasterFile], guides: Sequence[RasterFile]) -> dict[str, str]:
+    """Tags of licence, attribution and vertical datum that an output inherits from its inputs."""
+    licences, attributions = _inherited([*dem, *guides])
+    tags = {VERTICAL_TAG: "; ".join(dict.fromkeys(vertical_datum(file) for file in dem))}
+    if licences:
+        tags[LICENCE_TAG] = "; ".join(licences)
+    if attributions:
+        tags[ATTRIBUTION_TAG] = "; ".join(attributions)
+    return tags
+
+
+def _inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
+    licences, attributions = [], []
+    for file in files:
+        product = product_of(file)
+        if product:
+            licences.append(f"{product.name}: {product.licence}")
+            attributions.append(product.attribution)
+        else:
+            licences.append(file.tags.get(LICENCE_TAG, ""))
+            attributions.append(file.tags.get(ATTRIBUTION_TAG) or file.tags.get("TIFFTAG_COPYRIGHT", ""))
+    return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
+
+
+def vertical_datum(file: RasterFile) -> str:
+    """Vertical datum of a DEM: from its compound CRS, its tags, or the product it is named as."""
+    import pyproj
+
+    crs = pyproj.CRS.from_wkt(file.crs.to_wkt())
+    vertical = next((part for part in crs.sub_crs_list if part.is_vertical), None)
+    if vertical is not None:
+        return str(vertical.name)
+    product = product_of(file)
+    return file.tags.get(VERTICAL_TAG) or (product.vertical_datum if product else "") or UNKNOWN_DATUM

@@ -1,0 +1,103 @@
+"""Which grid is asked for: `--like`, `--bounds` and `--geometry` over what the inputs share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jspsr_cli.errors import InvalidGrid, NoOverlap
+from jspsr_cli.raster.grid import (
+    WGS84,
+    Extent,
+    Grid,
+    choose_crs,
+    common_area,
+    intersect,
+    overlap_grid,
+    parse_crs,
+    project_bounds,
+    snapped_grid,
+)
+from jspsr_cli.raster.polygons import Area, read_area
+from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.types import Bounds
+
+
+@dataclass(frozen=True)
+class TargetRequest:
+    """What the user asked of the target grid; each field is an option of the same name.
+
+    `bounds` are longitude and latitude where all four could be, else coordinates of the target CRS.
+    """
+
+    resolution: float
+    crs: str | None = None
+    bounds: Bounds | None = None
+    like: str | None = None
+    geometry: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The grid, and the polygon in its CRS that bounds the output, if any."""
+
+    grid: Grid
+    area: Area | None
+
+
+def is_lonlat(bounds: Bounds) -> bool:
+    """Whether `bounds` can be degrees: no map in metres is that small."""
+    return all(abs(v) <= 180 for v in bounds[::2]) and all(abs(v) <= 90 for v in bounds[1::2])
+
+
+def target_of(request: TargetRequest, extents: Sequence[Extent], *, guide: Extent) -> Target:
+    """The grid that `request` means for inputs of `extents`; `guide` proposes the CRS.
+
+    Raises:
+        NoOverlap: the inputs share no ground, or the area asked for lies off them.
+        InvalidGrid: not projected in metres, or --like with options that contradict it.
+    """
+    common = common_area(extents)
+    area = read_area(request.geometry) if request.geometry else None
+    grid = _like(request) if request.like else _asked(request, extents, guide=guide, common=common, area=area)
+    _check_covered(grid, extents)
+    return Target(grid, area.to(grid.crs) if area else None)
+
+
+def _like(request: TargetRequest) -> Grid:
+    if request.crs or request.bounds:
+        raise InvalidGrid("--like takes the grid of a raster as it is: leave --crs and --bounds away.")
+    file = inspect_raster(str(request.like))
+    return Grid(file.crs, file.transform, file.width, file.height)
+
+
+def _asked(
+    request: TargetRequest, extents: Sequence[Extent], *, guide: Extent, common: Bounds, area: Area | None
+) -> Grid:
+    boxes = []
+    if request.bounds and is_lonlat(request.bounds):
+        boxes.append((request.bounds, WGS84))
+    if area:
+        boxes.append((area.bounds, area.crs))
+    if request.crs:
+        crs = parse_crs(request.crs)
+    else:
+        middle = intersect([common, *(project_bounds(box, own, WGS84) for box, own in boxes)])
+        crs = choose_crs(extents, guide=guide.crs, area=middle or common)
+    if request.bounds and not is_lonlat(request.bounds):
+        boxes.append((request.bounds, crs))
+    if not boxes:
+        return overlap_grid(extents, crs=crs, resolution=request.resolution)
+    # The polygon's own box, not the box around its box, so that it does not grow by the turn of the CRS.
+    projected = [
+        area.to(crs).bounds if area and box == area.bounds else project_bounds(box, own, crs) for box, own in boxes
+    ]
+    wanted = intersect(projected)
+    if wanted is None:
+        raise NoOverlap("--bounds and --geometry do not overlap: they must share some ground.")
+    return snapped_grid(crs, request.resolution, wanted)
+
+
+def _check_covered(grid: Grid, extents: Sequence[Extent]) -> None:
+    box = project_bounds(grid.bounds, grid.crs, WGS84)
+    for extent in extents:
+        if intersect([box, project_bounds(extent.bounds, extent.crs, WGS84)]) is None:
+            raise NoOverlap(f"The area asked for lies off {extent.name}: check --bounds, --geometry or --like.")

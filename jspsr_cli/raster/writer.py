@@ -1,0 +1,136 @@
+"""The output: a Cloud Optimized GeoTIFF that appears whole under its name or not at all."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.shutil import copy as gdal_copy
+from rasterio.windows import Window
+
+from jspsr_cli.errors import JspsrError, OutputNotWritable
+from jspsr_cli.raster.grid import Grid
+from jspsr_cli.types import FloatArray
+
+NODATA = -9999.0
+
+# Side of a tile. Whole rows of tiles are written, so that no tile is compressed twice.
+TILE = 512
+
+# Bytes on disk for each pixel while the output is made: the uncompressed 4 of the working file, its copy with
+# overviews (4 x 4/3), and the overviews' own temporary file (4/3 of a quarter). Compression saves about half of
+# all that; a disk that runs full after hours is worse than a warning too early.
+DISK_BYTES_PER_PIXEL = 4 + 4 * 4 / 3 + 4 / 3
+
+COMPRESSION = {"compress": "deflate", "predictor": 3, "tiled": True, "blockxsize": TILE, "blockysize": TILE}
+
+
+def partial_folder(output: Path) -> Path:
+    """Where the unfinished work for `output` lies."""
+    return output.with_name(output.name + ".partial")
+
+
+def check_disk(output: Path, grid: Grid) -> None:
+    """Raise OutputNotWritable where the disk of `output` has too little room for `grid`."""
+    need = int(grid.width * grid.height * DISK_BYTES_PER_PIXEL)
+    free = shutil.disk_usage(output.parent).free
+    if need > free:
+        raise OutputNotWritable(
+            f"{output.parent} has {free / 1e9:.1f} GB free and the work may need {need / 1e9:.1f} GB: "
+            "free some, write elsewhere, or choose a smaller area."
+        )
+
+
+class OutputWriter:
+    """Takes rows of heights from north to south; `publish` makes the file appear.
+
+    Use as a context manager: what was not published leaves nothing behind.
+
+    Raises:
+        OutputNotWritable: the folder does not take files.
+    """
+
+    def __init__(self, output: Path, grid: Grid, *, tags: Mapping[str, str]) -> None:
+        self._output = output
+        self._grid = grid
+        self._folder = partial_folder(output)
+        self._work = self._folder / "heights.tif"
+        self._pending: list[FloatArray] = []
+        self._pending_rows = 0
+        self._next = 0
+        self._dataset = self._create(tags)
+
+    def _create(self, tags: Mapping[str, str]) -> DatasetWriter:
+        try:
+            self._folder.mkdir(exist_ok=True)
+            dataset = rasterio.open(
+                self._work,
+                "w",
+                driver="GTiff",
+                width=self._grid.width,
+                height=self._grid.height,
+                count=1,
+                dtype="float32",
+                crs=self._grid.crs,
+                transform=self._grid.transform,
+                nodata=NODATA,
+                bigtiff="if_safer",
+                sparse_ok=True,
+                **COMPRESSION,
+            )
+        except (OSError, RasterioError) as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise OutputNotWritable(f"{self._output} cannot be written: {error}.") from error
+        dataset.update_tags(**tags)
+        dataset.set_band_description(1, "bare-earth elevation")
+        dataset.set_band_unit(1, "metre")
+        return dataset
+
+    def __enter__(self) -> "OutputWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dataset.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write(self, rows: FloatArray) -> None:
+        """Append `rows` (rows, columns) in metres; NaN becomes nodata."""
+        self._pending.append(np.where(np.isnan(rows), NODATA, rows).astype(np.float32))
+        self._pending_rows += len(rows)
+        last = self._next + self._pending_rows == self._grid.height
+        whole = self._pending_rows if last else self._pending_rows // TILE * TILE
+        if whole:
+            block = np.concatenate(self._pending)
+            self._dataset.write(block[:whole], 1, window=Window(0, self._next, self._grid.width, whole))
+            self._next += whole
+            self._pending = [block[whole:]]
+            self._pending_rows -= whole
+
+    def publish(self) -> None:
+        """Turn the working file into the COG and give it its name.
+
+        Raises:
+            JspsrError: rows are missing.
+            OutputNotWritable: the disk is full, or the folder went away.
+        """
+        if self._next != self._grid.height:
+            raise JspsrError(f"Only {self._next} of {self._grid.height} rows were written; this is a bug in jspsr.")
+        finished = self._folder / "finished.tif"
+        try:
+            self._dataset.close()
+            gdal_copy(
+                self._work, finished, driver="COG", compress="DEFLATE", predictor="FLOATING_POINT",
+                blocksize=TILE, overviews="IGNORE_EXISTING", overview_resampling="AVERAGE", bigtiff="IF_SAFER",
+            )  # fmt: skip
+            with finished.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(finished, self._output)
+        except (OSError, RasterioError) as error:
+            raise OutputNotWritable(f"{self._output} cannot be written: {error}.") from error

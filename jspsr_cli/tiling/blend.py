@@ -1,0 +1,45 @@
+"""Blending of overlapping windows, holding no more than one row of windows."""
+
+import numpy as np
+
+from jspsr_cli.tiling.windows import BORDER, Lattice
+from jspsr_cli.types import FloatArray
+
+
+class Blender:
+    """Sums weighted windows and hands out the rows of the output that no later window reaches.
+
+    `rows` and `cols` are those of the output. They and the starts of windows are counted from the origin of the
+    CRS. Windows come row by row from the north, each row closed by `finish`.
+    """
+
+    def __init__(self, lattice: Lattice, *, rows: range, cols: range) -> None:
+        self._lattice = lattice
+        self._rows = rows
+        self._cols = cols
+        self._done = rows.start
+        self._weights = np.outer(lattice.weights, lattice.weights)
+        self._sum = np.zeros((lattice.size, len(cols)))
+
+    def add(self, col: int, heights: FloatArray) -> None:
+        """Add the window of the current row that starts at `col`: heights (size, size) in metres."""
+        left, right = max(col, self._cols.start), min(col + self._lattice.size, self._cols.stop)
+        here = slice(left - self._cols.start, right - self._cols.start)
+        there = slice(left - col, right - col)
+        self._sum[:, here] += self._weights[:, there] * heights[:, there]
+
+    def finish(self, row: int) -> tuple[int, FloatArray]:
+        """Close the row of windows that starts at `row`.
+
+        Returns the first finished row and the finished rows (rows, columns), float64. What no window was added for
+        is 0 there.
+        """
+        # The first row of windows may lie so far north that the next one reaches all of the output too.
+        first = self._done
+        stop = max(first, min(row + self._lattice.stride + BORDER, self._rows.stop))
+        finished = self._sum[first - row : stop - row].copy()
+        stride = self._lattice.stride
+        self._sum[:-stride] = self._sum[stride:].copy()
+        self._sum[-stride:] = 0
+        self._done = stop
+        return first, finished

@@ -1,0 +1,114 @@
+"""The lattice of windows, its weights, the blending and the filling of voids."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jspsr_cli.errors import InvalidOption
+from jspsr_cli.tiling.blend import Blender
+from jspsr_cli.tiling.voids import fill_voids
+from jspsr_cli.tiling.windows import BORDER, Lattice
+from tests.scenes import Array
+
+sizes = st.integers(4, 32).map(lambda n: 8 * n)
+
+
+@st.composite
+def lattices(draw: st.DrawFn) -> Lattice:
+    size = draw(sizes)
+    return Lattice(size, draw(st.integers(2, size // 8 - 1)) * 8)
+
+
+@given(lattices(), st.integers(-10_000, 10_000), st.integers(1, 600))
+def test_weights_sum_to_one_everywhere(lattice: Lattice, first: int, length: int) -> None:
+    total = np.zeros(length + 2 * lattice.size)
+    for start in lattice.starts(first, first + length):
+        at = start - first + lattice.size
+        total[at : at + lattice.size] += lattice.weights
+    assert total[lattice.size : lattice.size + length] == pytest.approx(1, abs=1e-12)
+
+
+@given(lattices(), st.integers(-10_000, 10_000), st.integers(1, 600))
+def test_no_window_without_weight(lattice: Lattice, first: int, length: int) -> None:
+    for start in lattice.starts(first, first + length):
+        assert start % lattice.stride == 0
+        assert start + BORDER < first + length
+        assert start + lattice.size - BORDER > first
+
+
+@given(lattices())
+def test_weights_are_smooth_symmetric_and_zero_on_the_border(lattice: Lattice) -> None:
+    weights = lattice.weights
+    assert weights == pytest.approx(weights[::-1])
+    assert (weights[:BORDER] == 0).all()
+    assert (weights[BORDER:-BORDER] > 0).all()
+    taper = min(lattice.overlap - 2 * BORDER, lattice.size // 2 - BORDER)
+    # A smoothstep rises by at most 1.5 / length a pixel, and its first step from 0 is smaller still; where more
+    # than two windows overlap, dividing by their sum bends it a little.
+    assert np.abs(np.diff(weights)).max() <= 2 / taper
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(60, 16), (24, 16), (64, 8), (64, 64), (64, 72), (0, 0)])
+def test_lattices_that_cannot_work(size: int, overlap: int) -> None:
+    with pytest.raises(InvalidOption):
+        Lattice(size, overlap)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])
+def test_shares_that_are_none(share: float) -> None:
+    with pytest.raises(InvalidOption, match="not a share"):
+        Lattice.of_share(128, share)
+
+
+def test_the_default_overlap() -> None:
+    assert Lattice.of_share(128, 0.25) == Lattice(128, 32)
+    assert Lattice.of_share(128, 0.2) == Lattice(128, 32)  # rounded up to a multiple of 8
+
+
+@settings(max_examples=60)
+@given(lattices(), st.integers(-500, 500), st.integers(1, 300), st.integers(-500, 500), st.integers(1, 300))
+def test_blending_gives_back_what_the_windows_agree_on(
+    lattice: Lattice, top: int, height: int, left: int, width: int
+) -> None:
+    rows, cols = range(top, top + height), range(left, left + width)
+
+    def field(row: int, col: int) -> Array:
+        r, c = np.mgrid[row : row + lattice.size, col : col + lattice.size]
+        return r * 1000.0 + c
+
+    blender = Blender(lattice, rows=rows, cols=cols)
+    parts: list[Array] = []
+    done = top
+    for row in lattice.starts(rows.start, rows.stop):
+        for col in lattice.starts(cols.start, cols.stop):
+            blender.add(col, field(row, col))
+        first, finished = blender.finish(row)
+        assert first == done
+        done += len(finished)
+        parts.append(finished)
+    assert done == rows.stop
+    r, c = np.mgrid[rows.start : rows.stop, cols.start : cols.stop]
+    assert np.concatenate(parts) == pytest.approx(r * 1000.0 + c, abs=1e-6)
+
+
+def test_voids_beyond_a_straight_edge_are_reflected() -> None:
+    values = np.arange(48, dtype=np.float32).reshape(1, 6, 8) ** 2
+    void = values.copy()
+    void[:, :, 5:] = np.nan
+    assert np.array_equal(fill_voids(void)[:, :, :], np.pad(values[:, :, :5], ((0, 0), (0, 0), (0, 3)), "reflect"))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 0.999))
+def test_voids_are_filled_from_valid_pixels(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random((2, 9, 11), dtype=np.float32)
+    void = rng.random((9, 11)) < share
+    void[tuple(rng.integers(0, (9, 11)))] = False
+    values[:, void] = np.nan
+    filled = fill_voids(values)
+    assert np.array_equal(filled[:, ~void], values[:, ~void])
+    assert np.isin(filled[0], values[0, ~void]).all()
+    # Both bands come from the same pixel.
+    pairs = {tuple(pair) for pair in values[:, ~void].T}
+    assert {tuple(pair) for pair in filled.reshape(2, -1).T} <= pairs
