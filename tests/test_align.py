@@ -1,6 +1,7 @@
 """Contract 1, second half: sampling from source pixels to the target grid."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def grid_of(resolution: float, size: int) -> Grid:
     return Grid(UTM33, Affine(resolution, 0, WEST, 0, -resolution, NORTH), size, size)
 
 
-def fine(path: Path, values: Array, resolution: float, **profile: object) -> Path:
+def fine(path: Path, values: Array, resolution: float, **profile: Any) -> Path:
     transform = Affine(resolution, 0, WEST, 0, -resolution, NORTH)
     return write_raster(path, values, crs="EPSG:32633", transform=transform, **profile)
 

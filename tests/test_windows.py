@@ -75,7 +75,8 @@ def test_blending_gives_back_what_the_windows_agree_on(
 
     def field(row: int, col: int) -> Array:
         r, c = np.mgrid[row : row + lattice.size, col : col + lattice.size]
-        return r * 1000.0 + c
+        heights: Array = r * 1000.0 + c
+        return heights
 
     blender = Blender(lattice, rows=rows, cols=cols)
     parts: list[Array] = []

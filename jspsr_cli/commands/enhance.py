@@ -54,7 +54,7 @@ def cli(
     quiet: bool,
     **choices: Any,
 ) -> None:
-    r"""Make a bare-earth DEM of a 30 m DEM and a guide.
+    """Make a bare-earth DEM of a 30 m DEM and a guide.
 
     INPUT is a DEM that GDAL reads (Copernicus GLO-30, FABDEM, ...); several tiles are one DEM. At least one of
     --guide, --mask and --canopy is needed, those that the weights were trained with.
@@ -62,7 +62,7 @@ def cli(
     \b
     jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
     jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
-    """
+    """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli.pipeline import enhance
     from jspsr_cli.plan import EnhanceOptions
 
