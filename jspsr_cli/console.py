@@ -3,6 +3,7 @@
 Nothing here is slow to import: rich and json are loaded when they are first needed.
 """
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,12 +33,13 @@ def harmless(text: str) -> str:
 class Console:
     """The stderr side of a command.
 
-    `verbose` is the number of -v given; `quiet` silences everything but warnings, which are never silenced
-    since they say something about the result.
+    `verbose` is the number of -v given (None: those of the running command); `quiet` silences everything but
+    warnings, which are never silenced since they say something about the result.
     """
 
-    def __init__(self, *, verbose: int = 0, quiet: bool = False) -> None:
-        self.verbose = verbose
+    def __init__(self, *, verbose: int | None = None, quiet: bool = False) -> None:
+        ctx = click.get_current_context(silent=True)
+        self.verbose = verbose if verbose is not None else (ctx.meta.get(VERBOSITY, 0) if ctx else 0)
         self.quiet = quiet
 
     def info(self, message: str) -> None:
@@ -53,6 +55,19 @@ class Console:
     def warn(self, message: str) -> None:
         """Say what may spoil the result: always."""
         self._say(f"jspsr: warning: {message}")
+
+    @contextmanager
+    def following(self, logger: str) -> Iterator[None]:
+        """Say what the library logs under the name `logger` while the block runs: only with -v."""
+        handler, log = _Follower(self), logging.getLogger(logger)
+        before = log.level
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
 
     @contextmanager
     def progress(self, total: float | None, description: str) -> Iterator[Callable[[float], None]]:
@@ -97,6 +112,17 @@ class Console:
     def _say(self, message: str) -> None:
         if sys.stderr is not None:
             click.echo(harmless(message), file=sys.stderr)  # err=True would go past the bar's redirection
+
+
+class _Follower(logging.Handler):
+    """Hands records of a logger to a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.info(record.getMessage())
 
 
 def echo_result(result: Mapping[str, Any], *, as_json: bool) -> None:

@@ -26,7 +26,7 @@ output = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
+    show_default="the first input's name with _bare_earth, in this folder",
     metavar="FILE",
     help="GeoTIFF to write. It appears when it is complete.",
 )
@@ -40,8 +40,7 @@ as_json = click.option(
 resolution = click.option(
     "--resolution",
     type=params.ResolutionType(),
-    default=8.0,
-    show_default=True,
+    show_default="that of the weights, else 8",
     metavar="METRES",
     help="Pixel size of the output in metres.",
 )
@@ -135,6 +134,7 @@ verbose = click.option(
     count=True,
     is_eager=True,  # known before another value fails
     callback=_note_verbosity,
+    expose_value=False,  # `Console` finds it in the context, as the handler of errors does
     help="Say more; -vv also shows where in the program an unexpected error arose.",
 )
 

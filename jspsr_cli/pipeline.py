@@ -3,6 +3,7 @@
 Not called enhance.py, so that `jspsr_cli.enhance` is the function and never this module.
 """
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ GDAL_OPTIONS = {
 }
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -136,6 +139,7 @@ def run(plan: Plan, report: EnhanceReport, *, progress: Progress | None = None) 
     """Carry out `plan`, filling `report` on the way. Raises as `enhance`, after the work has begun."""
     grid, lattice, options = plan.target.grid, plan.lattice, plan.options
     device = resolve_device(options.device)
+    log.info("device: %s, %s arithmetic", device, options.precision)
     batch_size = options.batch_size or BATCH_SIZES.get(device.type, BATCH_SIZES["cpu"])
     predictor = WindowPredictor(plan.network, scale=plan.scale, device=device, precision=options.precision)
     row0, col0 = grid.origin

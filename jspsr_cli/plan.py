@@ -1,6 +1,7 @@
 """Everything that is decided, and checked, before the first pixel is worked on."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from rasterio.errors import RasterioError
 from jspsr_cli import __version__
 from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
 from jspsr_cli.predict import Predictor
-from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
+from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, Grid, ground_scale, name_of, project_bounds, unite
 from jspsr_cli.raster.inputs import image_stretch, open_canopy, open_dem, open_image, open_land_use
 from jspsr_cli.raster.products import provenance
 from jspsr_cli.raster.sources import RasterFile
@@ -22,6 +23,8 @@ from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo, default_height_range, load_network
+
+log = logging.getLogger(__name__)
 
 DEFAULT_RESOLUTION = 8.0
 DEFAULT_WINDOW = 128
@@ -90,6 +93,12 @@ class Plan:
     tags: dict[str, str]
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Paths of all rasters that are read."""
+        files = [*self.dem, *(file for group in self.guides.values() for file in group)]
+        return tuple(single.path for file in files for single in (file.stack or (file,)))
+
     def is_done(self) -> bool:
         """Whether the output exists, was made by this very plan, and is younger than its inputs."""
         try:
@@ -105,8 +114,8 @@ class Plan:
         except RasterioError:
             return False
         made = self.output.stat().st_mtime
-        sources = [f.path for f in (*self.dem, *(f for files in self.guides.values() for f in files))]
-        younger = all(not os.path.exists(p) or os.stat(p).st_mtime <= made for p in sources)
+        sources = [*self.sources, *filter(None, [self.options.geometry])]
+        younger = all(not os.path.exists(path) or os.stat(path).st_mtime <= made for path in sources)
         return same_grid and younger and all(found.get(key) == value for key, value in self.tags.items())
 
 
@@ -139,6 +148,9 @@ def plan_enhance(
     check_disk(output, target.grid)
     stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
     files = [file for group in guides.values() for file in group]
+    log.info("grid: %d x %d pixels of %g m in %s", *_described(target.grid))
+    log.info("windows of %d pixels every %d", lattice.size, lattice.stride)
+    log.info("weights: %s, trained on %s", info.name, info.trained_on)
     return Plan(
         dem=dem,
         guides=guides,
@@ -153,6 +165,10 @@ def plan_enhance(
         tags={**_tags(inputs, info, target, lattice, stretch, options), **provenance(dem, files)},
         warnings=_warnings(info, target, stretch, options),
     )
+
+
+def _described(grid: Grid) -> tuple[int, int, float, str]:
+    return grid.width, grid.height, grid.resolution[0], name_of(grid.crs)
 
 
 def _check_output(output: Path, inputs: Inputs) -> None:

@@ -42,9 +42,7 @@ class HeightScale:
 
     def unscale(self, scaled: FloatArray, base: float) -> FloatArray:
         """Heights in metres (float64) of what the network returned."""
-        heights: FloatArray = np.exp(scaled.astype(np.float64) * math.log(self.high - self.low)) + (
-            base + self.low
-        )
+        heights: FloatArray = np.exp(scaled.astype(np.float64) * math.log(self.high - self.low)) + (base + self.low)
         return heights
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jspsr_cli import options, params
+from jspsr_cli.console import Console
 
 
 def run(
@@ -19,6 +20,8 @@ def run(
 
     def command(**values: Any) -> None:
         got.update(values)
+        if options.verbose in decorators:
+            got["verbose"] = Console().verbose
 
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -159,7 +162,7 @@ def test_too_many_negative_numbers_are_named_as_typed() -> None:
 
 
 def test_good_values_and_defaults() -> None:
-    assert value_of(options.resolution) == 8.0
+    assert value_of(options.resolution) is None
     assert value_of(options.resolution, "--resolution", "3") == 3.0
     assert value_of(options.window) is None
     assert [value_of(options.window, "--window", side) for side in ("32", "136", "4096")] == [32, 136, 4096]
@@ -289,7 +292,7 @@ def test_help_shows_defaults() -> None:
     result, _ = run(["--help"], options.resolution, options.overlap, options.window, options.bounds, options.device)
     text = " ".join(result.output.split())
     for part in (
-        "[default: 8.0]",
+        "that of the weights, else 8",
         "[default: 0.25]",
         "128)]",
         "[default: (all of the input)]",

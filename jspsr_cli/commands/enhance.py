@@ -50,7 +50,6 @@ def cli(
     output: Path | None,
     weights: str | None,
     as_json: bool,
-    verbose: int,
     quiet: bool,
     **choices: Any,
 ) -> None:
@@ -66,8 +65,8 @@ def cli(
     from jspsr_cli.pipeline import enhance
     from jspsr_cli.plan import EnhanceOptions
 
-    console = Console(verbose=verbose, quiet=quiet)
-    with console.share("enhancing") as progress:
+    console = Console(quiet=quiet)
+    with console.following("jspsr_cli"), console.share("enhancing") as progress:
         report = enhance(
             dem,
             output=output,

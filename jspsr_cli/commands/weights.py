@@ -21,6 +21,7 @@ def cli() -> None:
 
 @cli.command("list")
 @options.as_json
+@options.verbose
 def list_weights(as_json: bool) -> None:
     """List the weights known by name, and whether they are on this machine."""
     described = {name: _describe_entry(entry) for name, entry in REGISTRY.items()}
@@ -45,6 +46,7 @@ def list_weights(as_json: bool) -> None:
 @cli.command("show")
 @click.argument("weights", metavar="NAME|FILE")
 @options.as_json
+@options.verbose
 def show(weights: str, as_json: bool) -> None:
     """Show what is known about weights: what they expect, were trained on, and may be used for."""
     if weights in REGISTRY:
@@ -56,6 +58,7 @@ def show(weights: str, as_json: bool) -> None:
 @cli.command("pull")
 @click.argument("name")
 @options.as_json
+@options.verbose
 @options.quiet
 def pull_weights(name: str, as_json: bool, quiet: bool) -> None:
     """Download weights once, check them, and write where they are."""
@@ -73,6 +76,7 @@ def pull_weights(name: str, as_json: bool, quiet: bool) -> None:
 @cli.command("verify")
 @click.argument("weights", metavar="NAME|FILE...", nargs=-1, required=True)
 @options.as_json
+@options.verbose
 def verify(weights: tuple[str, ...], as_json: bool) -> None:
     """Check that weights are complete, unchanged since they were first used, and load."""
     results = {asked: _verify(asked) for asked in weights}
@@ -96,6 +100,7 @@ def verify(weights: tuple[str, ...], as_json: bool) -> None:
 @click.option("--simulated/--not-simulated", default=None, help="Whether the training DEMs were simulated.")
 @options.overwrite
 @options.as_json
+@options.verbose
 def convert(source: str, target: Path, overwrite: bool, as_json: bool, **stated: Any) -> None:
     """Convert a checkpoint to safetensors, which hold no code, and note what is known about it."""
     from jspsr_models import convert_weights  # imports torch

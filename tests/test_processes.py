@@ -1,0 +1,109 @@
+"""The command line as the shell sees it: exit codes, signals, closed and full pipes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The environment of a user: a container's PYTHONUNBUFFERED would hide what is left in a buffer at the end.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+# A process that runs the real edge with a command "dummy", which executes its argument.
+DUMMY_PROCESS = """
+import os, signal, sys, time, types
+import click
+from jspsr_cli import main, options
+
+@click.command()
+@click.argument("code")
+@options.verbose
+def dummy(code):
+    exec(code, globals())
+
+module = types.ModuleType("jspsr_cli.commands.dummy")
+module.cli = dummy
+sys.modules[module.__name__] = module
+main.COMMANDS["dummy"] = "Run code."
+main.cli.add_command(click.Command("dummy"))
+main.main()
+"""
+
+
+def run_dummy(code: str, *, interpreter: tuple[str, ...] = (), **options: Any) -> "subprocess.CompletedProcess[str]":
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": BUFFERED, **options}
+    command = [sys.executable, *interpreter, "-c", DUMMY_PROCESS, "dummy", code]
+    return subprocess.run(command, text=True, timeout=60, check=False, **streams)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("pass", 0), ("sys.exit(7)", 7), ("click.get_current_context().exit(5)", 5), ("raise BrokenPipeError", 1)],
+)
+def test_exit_status_of_the_process(code: str, status: int) -> None:
+    done = run_dummy(code)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert ("bug" in done.stderr) is (status == 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_signals_from_outside(number: int, code: int, text: str) -> None:
+    work = "try:\n    print('up', flush=True); time.sleep(30)\nfinally:\n    print('closed')"
+    command = [sys.executable, "-c", DUMMY_PROCESS, "dummy", work]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err.strip()) == (code, "closed\n", f"jspsr: {text}")
+
+
+@pytest.mark.parametrize("interpreter", [(), ("-u",)], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("code", ["print('x')", "print('x' * 100_000)", "click.echo('x')"])
+def test_closed_stdout_is_quiet(interpreter: tuple[str, ...], code: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run_dummy(code, interpreter=interpreter, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["dummy", "--help"], ["--version"]])
+def test_closed_stdout_is_quiet_for_help(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", DUMMY_PROCESS, *words]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=BUFFERED, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_closed_stderr_keeps_the_exit_code_within_rio() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    rio = "from rasterio.rio.main import main_group; main_group(['jspsr', *sys.argv[1:]])"
+    process = DUMMY_PROCESS.replace("main.main()", rio)
+    command = [sys.executable, "-c", process, "dummy", "raise MemoryError"]
+    assert subprocess.run(command, stderr=writer, env=BUFFERED, check=False).returncode == 1
+    os.close(writer)
+
+
+def test_closed_stderr_keeps_the_exit_code() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run_dummy("raise MemoryError", stderr=writer).returncode == 1
+    assert run_dummy("click.get_current_context().fail('no')", stderr=writer).returncode == 2
+    os.close(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_stdout_is_a_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = run_dummy("print('x')", stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "jspsr: error: the disk is full; make room or choose another folder.\n"
