@@ -16,7 +16,7 @@ import rasterio
 
 from jspsr_cli.errors import OutputExists
 from jspsr_cli.plan import EnhanceOptions, Inputs, Plan, plan_enhance
-from jspsr_cli.predict import BATCH_SIZES, Predictor, WindowInput, WindowPredictor, resolve_device, windows_of
+from jspsr_cli.predict import Predictor, WindowInput, WindowPredictor, default_batch, resolve_device, windows_of
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers, canopy_layer, image_layer, land_use_layer
 from jspsr_cli.raster.sources import RasterReader
@@ -140,7 +140,7 @@ def run(plan: Plan, report: EnhanceReport, *, progress: Progress | None = None) 
     grid, lattice, options = plan.target.grid, plan.lattice, plan.options
     device = resolve_device(options.device)
     log.info("device: %s, %s arithmetic", device, options.precision)
-    batch_size = options.batch_size or BATCH_SIZES.get(device.type, BATCH_SIZES["cpu"])
+    batch_size = options.batch_size or default_batch(device, lattice.size)
     predictor = WindowPredictor(plan.network, scale=plan.scale, device=device, precision=options.precision)
     row0, col0 = grid.origin
     rows, cols = range(row0, row0 + grid.height), range(col0, col0 + grid.width)

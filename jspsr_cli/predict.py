@@ -15,9 +15,8 @@ from jspsr_cli.scaling import HeightScale, scale_canopy, scale_classes, scale_im
 from jspsr_cli.tiling.voids import fill_voids
 from jspsr_cli.types import FloatArray, Precision
 
-# Windows at a time where the user leaves the choice. On a CPU more gain nothing; on a GPU 32 windows of
-# 128 x 128 at F = 32 take about 5 GB.
-BATCH_SIZES = {"cpu": 4, "cuda": 32, "mps": 8}
+# Pixels at a time where the user leaves the choice: 4, 32 and 8 windows of 128 x 128. On a CPU more gain nothing.
+BATCH_PIXELS = {"cpu": 4 * 128**2, "cuda": 32 * 128**2, "mps": 8 * 128**2}
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -86,6 +85,11 @@ def resolve_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InvalidOption(f"The device {name!r} cannot be used here ({reason}): try --device auto.") from error
     return device
+
+
+def default_batch(device: torch.device, size: int) -> int:
+    """Windows of `size` pixels at a time for `device`, so that large windows do not take more memory."""
+    return max(1, BATCH_PIXELS.get(device.type, BATCH_PIXELS["cpu"]) // size**2)
 
 
 class WindowPredictor:
