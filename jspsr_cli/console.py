@@ -59,15 +59,19 @@ class Console:
     @contextmanager
     def following(self, logger: str) -> Iterator[None]:
         """Say what the library logs under the name `logger` while the block runs: only with -v."""
+        if not self.verbose:
+            yield
+            return
         handler, log = _Follower(self), logging.getLogger(logger)
-        before = log.level
+        before = log.level, log.propagate
         log.addHandler(handler)
         log.setLevel(logging.INFO)
+        log.propagate = False  # rio has a handler of its own at the root
         try:
             yield
         finally:
             log.removeHandler(handler)
-            log.setLevel(before)
+            log.level, log.propagate = before
 
     @contextmanager
     def progress(self, total: float | None, description: str) -> Iterator[Callable[[float], None]]:

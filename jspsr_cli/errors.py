@@ -59,3 +59,7 @@ class PredictionFailed(JspsrError):
 
 class ReadFailed(JspsrError):
     """A raster that could be opened could not be read to its end."""
+
+
+class WriteFailed(JspsrError):
+    """The output could not be written to its end."""

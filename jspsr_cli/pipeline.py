@@ -18,8 +18,8 @@ from jspsr_cli.errors import OutputExists
 from jspsr_cli.plan import EnhanceOptions, Inputs, Plan, plan_enhance
 from jspsr_cli.predict import Predictor, WindowInput, WindowPredictor, default_batch, resolve_device, windows_of
 from jspsr_cli.raster.grid import name_of
-from jspsr_cli.raster.inputs import HeightLayers, canopy_layer, image_layer, land_use_layer
-from jspsr_cli.raster.sources import RasterReader
+from jspsr_cli.raster.inputs import HeightLayers, canopy_layer, image_layer, land_use_layer, shore_weight
+from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.writer import OutputWriter
 from jspsr_cli.scaling import CANOPY_MAX
@@ -157,7 +157,8 @@ def run(plan: Plan, report: EnhanceReport, *, progress: Progress | None = None) 
                     blender.add(window.col, heights)
                 counts.see(batch, plan)
             first, blended = blender.finish(strip.row)
-            writer.write(_finish_rows(blended, strip, first, plan, counts))
+            if len(blended):
+                writer.write(_finish_rows(blended, strip, first, plan, counts))
             if progress:
                 progress((first - row0 + len(blended)) / grid.height)
         writer.publish()
@@ -199,7 +200,7 @@ def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, coun
     out: FloatArray = np.where(guided, blended, instead)
     if strip.water:
         level, share = (layer[rows, cols] for layer in strip.water)
-        wet = np.nan_to_num(share) * ~np.isnan(level)
+        wet = shore_weight(share) * ~np.isnan(level)
         out = out + wet * (np.nan_to_num(level) - out)
     out[~known] = np.nan
     counts.known += int(known.sum())
@@ -237,6 +238,8 @@ class _Counts:
         report.highest_relief = round(self.relief, 2)
         report.canopy_clipped = self.clipped
         report.warnings += sorted(notes)
+        if not self.written:
+            report.warnings.append("the output has no data at all: the DEM and the guides share no valid pixel")
         if self.beyond:
             report.warnings.append(
                 f"{self.beyond} of {self.windows} windows have more than the {plan.scale.high:g} m of relief that the "

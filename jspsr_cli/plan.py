@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import RasterioError
 
-from jspsr_cli import __version__
 from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
 from jspsr_cli.predict import Predictor
+from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, weights_tags
+from jspsr_cli.raster.gdal import GDAL_ERRORS
 from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, Grid, ground_scale, name_of, project_bounds, unite
 from jspsr_cli.raster.inputs import image_stretch, open_canopy, open_dem, open_image, open_land_use
-from jspsr_cli.raster.products import provenance
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.raster.target import Target, TargetRequest, target_of
 from jspsr_cli.raster.writer import check_disk
@@ -94,10 +93,9 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """Paths of all rasters that are read."""
-        files = [*self.dem, *(file for group in self.guides.values() for file in group)]
-        return tuple(single.path for file in files for single in (file.stack or (file,)))
+    def sources(self) -> tuple[RasterFile, ...]:
+        """All rasters that are read."""
+        return (*self.dem, *(file for group in self.guides.values() for file in group))
 
     def is_done(self) -> bool:
         """Whether the output exists, was made by this very plan, and is younger than its inputs."""
@@ -111,11 +109,11 @@ class Plan:
                     grid.height,
                 )
                 found = dataset.tags()
-        except RasterioError:
+        except GDAL_ERRORS:
             return False
         made = self.output.stat().st_mtime
-        sources = [*self.sources, *filter(None, [self.options.geometry])]
-        younger = all(not os.path.exists(path) or os.stat(path).st_mtime <= made for path in sources)
+        files = [path for file in self.sources for path in file.local_files]
+        younger = all(os.stat(path).st_mtime <= made for path in (*files, *filter(None, [self.options.geometry])))
         return same_grid and younger and all(found.get(key) == value for key, value in self.tags.items())
 
 
@@ -132,22 +130,31 @@ def plan_enhance(
         InputError: anything that cannot work, see `jspsr_cli.errors`.
         WeightsError: the weights cannot be loaded.
     """
-    _check_output(output, inputs)
-    if not inputs.guides:
-        raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
+    others = [path for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
+    _check_output(output, [*inputs.paths, *map(str, others)])
+    _check_options(inputs, options)
     dem, guides = _open(inputs, options)
     network, info = _load(weights, options)
     _check_guides(info, guides)
     resolution = options.resolution or info.resolution or DEFAULT_RESOLUTION
     low, high = info.height_range or default_height_range(info.resolution or resolution)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
+    if options.like and options.resolution:
+        raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
     request = TargetRequest(resolution, options.crs, options.bounds, options.like, options.geometry)
     extents = {name: _extent(files) for name, files in guides.items()}
     leading = next(extents[name] for name in GUIDE_OPTIONS if name in extents)
     target = target_of(request, [_extent(dem), *extents.values()], guide=leading)
     check_disk(output, target.grid)
     stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
-    files = [file for group in guides.values() for file in group]
+    used = {
+        "resolution": target.grid.resolution[0],
+        "window": lattice.size,
+        "overlap": lattice.overlap,
+        "stretch": stretch,
+        "geometry": target.area and target.area.digest,
+        **{name: getattr(options, name) for name in ("guide_bands", "guide_gaps", "water", "precision")},
+    }
     log.info("grid: %d x %d pixels of %g m in %s", *_described(target.grid))
     log.info("windows of %d pixels every %d", lattice.size, lattice.stride)
     log.info("weights: %s, trained on %s", info.name, info.trained_on)
@@ -162,7 +169,11 @@ def plan_enhance(
         lattice=lattice,
         stretch=stretch,
         options=options,
-        tags={**_tags(inputs, info, target, lattice, stretch, options), **provenance(dem, files)},
+        tags={
+            **weights_tags(info),
+            **input_tags(dem, guides),
+            "JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None}),
+        },
         warnings=_warnings(info, target, stretch, options),
     )
 
@@ -171,7 +182,14 @@ def _described(grid: Grid) -> tuple[int, int, float, str]:
     return grid.width, grid.height, grid.resolution[0], name_of(grid.crs)
 
 
-def _check_output(output: Path, inputs: Inputs) -> None:
+def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
+    if not inputs.guides:
+        raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
+    if "image" not in inputs.guides and (options.guide_bands or options.stretch):
+        raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
+
+
+def _check_output(output: Path, inputs: Sequence[str]) -> None:
     folder = output.parent
     if not folder.is_dir():
         raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
@@ -179,7 +197,7 @@ def _check_output(output: Path, inputs: Inputs) -> None:
         raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
     if not os.access(folder, os.W_OK):
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
-    for path in inputs.paths:
+    for path in inputs:
         same = os.path.abspath(path) == os.path.abspath(output)
         if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):
             raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
@@ -209,12 +227,14 @@ def _check_guides(info: WeightsInfo, guides: dict[str, tuple[RasterFile, ...]]) 
     wanted, given = set(info.inputs), set(guides)
     if wanted == given:
         return
-    words = {name: " and ".join(GUIDE_OPTIONS[n] for n in GUIDE_OPTIONS if n in group) for name, group in
-             (("wanted", wanted), ("given", given))}  # fmt: skip
     raise GuideMismatch(
-        f"The weights {info.name} were trained with {words['wanted']}, and {words['given']} was given: "
+        f"The weights {info.name} were trained with {_options(wanted)}, not with {_options(given)}: "
         "give what they want, or choose other weights."
     )
+
+
+def _options(guides: set[str]) -> str:
+    return " and ".join(option for name, option in GUIDE_OPTIONS.items() if name in guides)
 
 
 def _extent(files: Sequence[RasterFile]) -> Extent:
@@ -224,45 +244,6 @@ def _extent(files: Sequence[RasterFile]) -> Extent:
         return first.extent
     boxes = [project_bounds(file.bounds, file.crs, first.crs) for file in files]
     return Extent(first.crs, unite(boxes), f"{first.name} and {len(files) - 1} more")
-
-
-def _tags(
-    inputs: Inputs,
-    info: WeightsInfo,
-    target: Target,
-    lattice: Lattice,
-    stretch: tuple[float, float] | None,
-    options: EnhanceOptions,
-) -> dict[str, str]:
-    used = {
-        "resolution": target.grid.resolution[0],
-        "window": lattice.size,
-        "overlap": lattice.overlap,
-        "stretch": stretch,
-        "guide_bands": options.guide_bands,
-        "guide_gaps": options.guide_gaps,
-        "water": options.water,
-        "precision": options.precision,
-        "geometry": options.geometry and Path(options.geometry).name,
-    }
-    tags = {
-        "TIFFTAG_SOFTWARE": f"jspsr {__version__}",
-        "JSPSR_VERSION": __version__,
-        "JSPSR_WEIGHTS": info.name,
-        "JSPSR_WEIGHTS_SHA256": info.sha256,
-        "JSPSR_WEIGHTS_LICENCE": info.licence,
-        "JSPSR_TRAINED_ON": info.trained_on,
-        "JSPSR_INPUT_DEM": json.dumps([Path(path).name for path in inputs.dem]),
-        "JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None}),
-    }
-    for name, paths in inputs.guides.items():
-        tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([Path(path).name for path in paths])
-    if info.simulated:
-        tags["JSPSR_NOTICE"] = SIMULATED_NOTICE
-    return tags
-
-
-SIMULATED_NOTICE = "the weights were trained on simulated scenes"
 
 
 def _warnings(

@@ -81,9 +81,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InvalidOption(f"The device {name!r} cannot be used here ({reason}): try --device auto.") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # What torch says runs to a page; what it means is this.
+        raise InvalidOption(f"The device {name!r} is not on this machine: try --device auto.") from error
     return device
 
 

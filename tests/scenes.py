@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyproj
 import rasterio
+import rasterio.warp
 import torch
 from affine import Affine
 from numpy.typing import NDArray

@@ -27,7 +27,9 @@ from jspsr_cli.raster.inputs import (
     open_land_use,
 )  # fmt: skip
 from jspsr_cli.raster.landuse import classes_of, classes_of_stack
-from jspsr_cli.raster.sources import RasterReader, group_mosaics, inspect_raster
+from jspsr_cli.raster.mosaic import group_mosaics
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import inspect_raster
 from tests.scenes import Array, cop30, terrain, write_raster
 
 UTM33 = CRS.from_epsg(32633)
@@ -201,7 +203,7 @@ def test_a_file_that_breaks_off(tmp_path: Path) -> None:
 
 
 def test_no_more_open_files_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jspsr_cli.raster.sources.MAX_OPEN", 2)
+    monkeypatch.setattr("jspsr_cli.raster.reader.MAX_OPEN", 2)
     files = [inspect_raster(str(fine(tmp_path / f"{i}.tif", np.full((2, 2), i, np.float32), 8))) for i in range(4)]
     with RasterReader() as reader:
         for _ in range(2):

@@ -13,15 +13,16 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
 from rasterio.windows import Window
 
 from jspsr_cli.errors import NoOverlap, ReadFailed
+from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import WGS84, Grid, project_bounds, unite
-from jspsr_cli.raster.sources import Mosaic, RasterReader
+from jspsr_cli.raster.mosaic import Mosaic
+from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.types import FloatArray
 
 # In source pixels; 0, GDAL's word for exact, raises in rasterio 1.4.4.
@@ -70,7 +71,7 @@ def pixel_size(mosaic: Mosaic, grid: Grid) -> float:
         corners = [mosaic.transform * c for c in ((col, row), (col + 1, row), (col, row + 1))]
         try:
             xs, ys = transform(mosaic.crs, grid.crs, *zip(*corners, strict=True))
-        except RasterioError:
+        except GDAL_ERRORS:
             continue
         area = (xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0])
         if math.isfinite(area) and area != 0:
@@ -185,8 +186,8 @@ class _SourceBlock:
                     WarpedVRT(dataset, **target, resampling=resampling, nodata=np.nan, **fixed) as warped,
                 ):
                     values: FloatArray = warped.read()
-        except RasterioError as error:
-            raise ReadFailed(f"{self.path} cannot be warped to the target grid: {error}.") from error
+        except GDAL_ERRORS as error:
+            raise ReadFailed(f"{self.path} cannot be warped to the target grid: {reason(error)}.") from error
         return values
 
 
@@ -208,7 +209,7 @@ def _footprint(mosaic: Mosaic, block: Grid) -> Window | None:
     cols, rows = np.meshgrid(xs, ys)
     try:
         x, y = transform(block.crs, mosaic.crs, *_apply(block.transform, cols.ravel(), rows.ravel()))
-    except RasterioError:
+    except GDAL_ERRORS:
         return None
     col, row = _apply(~mosaic.transform, np.asarray(x), np.asarray(y))
     seen = np.isfinite(col) & np.isfinite(row)

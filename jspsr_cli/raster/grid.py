@@ -68,9 +68,7 @@ class Grid:
         if t.b != 0 or t.d != 0 or t.a <= 0 or t.e >= 0:
             raise InvalidGrid("The target grid must be north-up, neither rotated nor flipped.")
         if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
-            raise InvalidGrid(
-                f"The target grid would be {self.width} x {self.height} pixels: check --bounds and --resolution."
-            )
+            raise InvalidGrid(f"A grid of {self.width} x {self.height} pixels cannot be written.")
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -106,6 +104,21 @@ class Grid:
         return Grid(self.crs, shifted, width, height)
 
 
+def horizontal(crs: CRS) -> CRS:
+    """`crs` without its vertical part: heights keep the datum of the DEM, whatever the guide's CRS says."""
+    parts = pyproj.CRS.from_wkt(crs.to_wkt())
+    if not (parts.is_compound or len(parts.axis_info) > 2):
+        return crs
+    flat = parts.sub_crs_list[0] if parts.is_compound else parts.to_2d()
+    return CRS.from_wkt(flat.to_wkt())
+
+
+def vertical_name(crs: CRS) -> str:
+    """Name of the vertical part of a compound `crs`, or nothing."""
+    parts = pyproj.CRS.from_wkt(crs.to_wkt()).sub_crs_list
+    return next((str(part.name) for part in parts if part.is_vertical), "")
+
+
 def name_of(crs: CRS) -> str:
     """Short name for messages: `EPSG:32631` where it has one, else its title."""
     epsg = crs.to_epsg()
@@ -119,7 +132,7 @@ def parse_crs(text: str) -> CRS:
         InvalidOption: PROJ does not know it.
     """
     try:
-        return CRS.from_user_input(text)
+        return horizontal(CRS.from_user_input(text))
     except CRSError as error:
         raise InvalidOption(f"{text[:80]!r} is not a known CRS: give an EPSG code such as EPSG:32631.") from error
 
@@ -183,6 +196,8 @@ def snapped_grid(crs: CRS, resolution: float, bounds: Bounds) -> Grid:
     Raises:
         InvalidGrid: see `Grid`.
     """
+    if not max(bounds[2] - bounds[0], bounds[3] - bounds[1]) <= MAX_SIDE * resolution:
+        raise InvalidGrid("The target grid would have more pixels than a raster can: check --bounds and --resolution.")
     left, bottom = (math.floor(v / resolution + SNAP_TOLERANCE) for v in bounds[:2])
     right, top = (math.ceil(v / resolution - SNAP_TOLERANCE) for v in bounds[2:])
     transform = Affine(resolution, 0, left * resolution, 0, -resolution, top * resolution)

@@ -7,20 +7,14 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 from scipy import ndimage
 
-from jspsr_cli.errors import WrongBands
+from jspsr_cli.errors import InputError, WrongBands
 from jspsr_cli.raster.align import AlignedLayer, Sampling, pixel_size
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
-from jspsr_cli.raster.sources import (
-    Mosaic,
-    RasterFile,
-    RasterReader,
-    group_mosaics,
-    inspect_raster,
-    stack_bands,
-    with_overview,
-)
-from jspsr_cli.types import FloatArray
+from jspsr_cli.raster.mosaic import Mosaic, group_mosaics
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import RasterFile, inspect_raster, stack_bands, with_overview
+from jspsr_cli.types import BoolArray, FloatArray
 
 # Outside these heights in metres lies no land: what a file without a nodata tag holds there is a void. The
 # shore of the Dead Sea is at -430, the deepest open-pit mine above -600, Everest at 8849.
@@ -67,7 +61,7 @@ def _single_band(path: str, role: str) -> RasterFile:
 
 def open_land_use(paths: Sequence[str]) -> tuple[RasterFile, ...]:
     """Land use as one band of codes, or as the stack of 15 one-hot bands. Raises as `open_dem`."""
-    files = tuple(inspect_raster(path) for path in paths)
+    files = tuple(inspect_raster(path).unscaled() for path in paths)
     for file in files:
         if len(file.bands) not in (1, CLASS_COUNT):
             raise WrongBands(
@@ -88,7 +82,7 @@ def open_image(paths: Sequence[str], *, bands: Sequence[int] | None = None) -> t
         UnreadableRaster, MissingCRS: see `inspect_raster`.
         WrongBands: no three bands, or `bands` that do not exist.
     """
-    files = [inspect_raster(path) for path in paths]
+    files = [inspect_raster(path).unscaled() for path in paths]
     if len(files) >= 3 and all(len(file.bands) == 1 for file in files):
         files = [stack_bands(files)]
     return tuple(file.with_bands(_rgb_bands(file, bands)) for file in files)
@@ -118,21 +112,16 @@ def image_stretch(files: Sequence[RasterFile]) -> tuple[float, float] | None:
     """Values that become 0 and 255 of imagery that is not 8 bit, or None where all of it is.
 
     The percentiles of the whole of all files and bands, so that every window and every run has the same.
+
+    Raises:
+        InputError: no pixel has data.
     """
     if all(file.dtype == "uint8" for file in files):
         return None
-    from rio_tiler.io import Reader  # half a second of imports that 8-bit imagery does not need
-
-    samples = []
-    for file in files:
-        for single in file.stack or (file,):
-            with Reader(single.path) as source:
-                image = source.preview(max_size=STRETCH_SAMPLE, indexes=single.bands)
-            values = image.array.compressed()
-            samples.append(values[np.isfinite(values)])
-    pooled = np.concatenate(samples)
+    with RasterReader() as reader:
+        pooled = np.concatenate([reader.sample(file, STRETCH_SAMPLE).ravel() for file in files])
     if pooled.size == 0:
-        return 0.0, 1.0
+        raise InputError(f"{files[0].path} has no data at all: every pixel is nodata, masked or transparent.")
     low, high = (float(v) for v in np.percentile(pooled, STRETCH_PERCENTILES))
     return (low, high) if high > low else (low, low + 1)
 
@@ -141,21 +130,21 @@ class HeightLayers:
     """The DEM on the target grid in metres, and the water that it holds as exactly flat.
 
     `heights.read` gives (1, rows, columns). Where `water` is asked for, `level.read` gives the level of flat water
-    in and around it, and `share.read` is 1 on the water and falls to 0 over one source pixel on its shore.
+    in and around it, and `share.read` is 1 on the water and half a source pixel around it, and falls to 1/2 at one
+    source pixel from it: see `shore_weight`.
     """
 
     def __init__(
         self, files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, notes: set[str], water: bool
     ) -> None:
-        def plausible(values: FloatArray) -> FloatArray:
-            strange = (values < MIN_HEIGHT) | (values > MAX_HEIGHT)
+        def heights(values: FloatArray) -> FloatArray:
+            strange = implausible(values)
             if strange.any():
                 notes.add(
                     f"heights outside {MIN_HEIGHT:g} to {MAX_HEIGHT:g} m in the DEM were taken as voids: "
                     f"for example {float(values[strange][0]):g}"
                 )
-                values[strange] = np.nan
-            return values
+            return plausible(values)
 
         def level(values: FloatArray) -> FloatArray:
             return flat_water(plausible(values)[0])[0][None]
@@ -167,7 +156,7 @@ class HeightLayers:
             return AlignedLayer(mosaics, grid, reader=reader, sampling=sampling)
 
         mosaics = group_mosaics(files)
-        self.heights = layer(Sampling(Resampling.average, Resampling.cubic, plausible))
+        self.heights = layer(Sampling(Resampling.average, Resampling.cubic, heights))
         self.level: AlignedLayer | None = None
         self.share: AlignedLayer | None = None
         if not water:
@@ -179,15 +168,37 @@ class HeightLayers:
         self.share = layer(Sampling(Resampling.average, Resampling.bilinear, share))
 
 
+def implausible(heights: FloatArray) -> BoolArray:
+    """Where no land can be that high or low: nodata values without a tag."""
+    strange: BoolArray = (heights < MIN_HEIGHT) | (heights > MAX_HEIGHT)
+    return strange
+
+
+def plausible(heights: FloatArray) -> FloatArray:
+    """Heights in metres with the implausible ones void."""
+    result: FloatArray = np.where(implausible(heights), np.float32(np.nan), heights)
+    return result
+
+
+def shore_weight(share: FloatArray) -> FloatArray:
+    """Weight of the water level for what `HeightLayers.share` gives: 1 on water, 0 from one source pixel on.
+
+    The slope in between takes half a source pixel: the pixel beside the water is part water, part shore, and a bank
+    that starts at the water's edge itself would be a wall.
+    """
+    weight: FloatArray = np.clip(2 * np.nan_to_num(share) - 1, 0, 1)
+    return weight
+
+
 def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Level and share of flattened water in source pixels (rows, columns).
 
     Water is every 3 x 3 pixels of exactly one value: float32 heights of land never repeat so, edited water
-    always does. Both results reach one pixel further, over the pixels that are part water, part shore.
+    always does. Both results reach one pixel further.
 
     Returns:
-        level: metres; NaN further from water than two pixels.
-        share: 1 on water and on its shore pixels, 0 elsewhere; NaN where `heights` is void.
+        level: metres; NaN further from water than one pixel.
+        share: 1 on water and the pixels beside it, 0 elsewhere; NaN where `heights` is void.
     """
     void = np.isnan(heights)
     # Voids and what lies beyond the array must not look flat: they are lowest and highest at once.
@@ -195,7 +206,7 @@ def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
     high = ndimage.maximum_filter(np.where(void, np.inf, heights), 3, mode="constant", cval=np.inf)
     water = ndimage.binary_dilation(low == high, np.ones((3, 3)))
     known = np.where(water, heights, -np.inf)
-    level = ndimage.maximum_filter(known, 5, mode="constant", cval=-np.inf)
+    level = ndimage.maximum_filter(known, 3, mode="constant", cval=-np.inf)
     level = np.where(water, heights, level).astype(np.float32)
     level[np.isneginf(level)] = np.nan
     share = ndimage.binary_dilation(water, np.ones((3, 3))).astype(np.float32)
@@ -206,7 +217,7 @@ def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _whole_metres(mosaic: Mosaic, reader: RasterReader) -> bool:
     """Whether the DEM was rounded to metres, judged in the middle of its first file, its commonest value aside."""
     file = mosaic.files[0]
-    if np.issubdtype(np.dtype(file.dtype), np.integer):
+    if np.issubdtype(np.dtype(file.dtype), np.integer) and file.scaling[0] == 1:
         return True
     height, width = min(WHOLE_METRE_SAMPLE, file.height), min(WHOLE_METRE_SAMPLE, file.width)
     window = Window((file.width - width) // 2, (file.height - height) // 2, width, height)
@@ -232,8 +243,9 @@ def image_layer(
         return scaled
 
     target = min(grid.resolution)
-    size = pixel_size(Mosaic(tuple(files[:1])), grid)
-    files = [with_overview(f, pixel_size=size, at_most=target / OVERVIEW_PIXELS) for f in files]
+    files = [
+        with_overview(f, pixel_size=pixel_size(Mosaic((f,)), grid), at_most=target / OVERVIEW_PIXELS) for f in files
+    ]
     sampling = Sampling(Resampling.average, Resampling.bilinear, stretched)
     return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling)
 

@@ -50,18 +50,8 @@ def product_of(file: RasterFile) -> Product | None:
     return next((product for product in PRODUCTS if product.pattern.search(file.name)), None)
 
 
-def provenance(dem: Sequence[RasterFile], guides: Sequence[RasterFile]) -> dict[str, str]:
-    """Tags of licence, attribution and vertical datum that an output inherits from its inputs."""
-    licences, attributions = _inherited([*dem, *guides])
-    tags = {VERTICAL_TAG: "; ".join(dict.fromkeys(vertical_datum(file) for file in dem))}
-    if licences:
-        tags[LICENCE_TAG] = "; ".join(licences)
-    if attributions:
-        tags[ATTRIBUTION_TAG] = "; ".join(attributions)
-    return tags
-
-
-def _inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
+def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
+    """Licences and attributions that an output passes on from its inputs, each once."""
     licences, attributions = [], []
     for file in files:
         product = product_of(file)
@@ -76,11 +66,7 @@ def _inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
 
 def vertical_datum(file: RasterFile) -> str:
     """Vertical datum of a DEM: from its compound CRS, its tags, or the product it is named as."""
-    import pyproj
-
-    crs = pyproj.CRS.from_wkt(file.crs.to_wkt())
-    vertical = next((part for part in crs.sub_crs_list if part.is_vertical), None)
-    if vertical is not None:
-        return str(vertical.name)
+    if file.vertical:
+        return file.vertical
     product = product_of(file)
     return file.tags.get(VERTICAL_TAG) or (product.vertical_datum if product else "") or UNKNOWN_DATUM

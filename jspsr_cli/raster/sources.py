@@ -1,29 +1,23 @@
-"""Source rasters: what a file is, and its exact pixels with the voids marked as NaN."""
+"""Source rasters: what a file is, before any pixel of it is read."""
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import array_bounds
-from rasterio.windows import Window
 
-from jspsr_cli.errors import MissingCRS, ReadFailed, UnreadableRaster, WrongBands
-from jspsr_cli.raster.grid import Extent, unite
-from jspsr_cli.types import Bounds, FloatArray
-
-# Open files kept at once: a mosaic may have thousands of tiles, a process only some hundred handles.
-MAX_OPEN = 32
+from jspsr_cli.errors import MissingCRS, UnreadableRaster, WrongBands
+from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
+from jspsr_cli.raster.grid import Extent, horizontal, vertical_name
+from jspsr_cli.types import Bounds
 
 # Tiles whose pixel lattices differ by less than this many pixels are one mosaic.
 LATTICE_TOLERANCE = 0.01
@@ -35,7 +29,9 @@ class RasterFile:
 
     `bands` are the 1-based bands that will be read; `alpha` the band of transparency, if any; `overview` the
     index of the overview that stands in for the full resolution (`transform`, `width`, `height` are then its);
-    `stack` the files of one band each that are read as one file of several bands.
+    `stack` the files of one band each that are read as one file of several bands; `scaling` the factor and the
+    summand that make stored values heights; `crs` is horizontal, `vertical` the name of the vertical one, if any;
+    `made_of` are the local files behind it, sidecars and tiles of a VRT included.
     """
 
     path: str
@@ -54,11 +50,14 @@ class RasterFile:
     tags: dict[str, str]
     overview: int | None = None
     stack: tuple["RasterFile", ...] = ()
+    scaling: tuple[float, float] = (1.0, 0.0)
+    vertical: str = ""
+    made_of: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """File name without folders."""
-        return Path(self.path).name
+        """File name without folders, and without what follows the path of a URL."""
+        return short_name(self.path)
 
     @property
     def bounds(self) -> Bounds:
@@ -73,28 +72,42 @@ class RasterFile:
         """Bounds and CRS together."""
         return Extent(self.crs, self.bounds, self.name)
 
+    @property
+    def local_files(self) -> tuple[str, ...]:
+        """Files whose change changes the pixels."""
+        return tuple(path for file in (self.stack or (self,)) for path in file.made_of)
+
     def with_bands(self, bands: Sequence[int]) -> "RasterFile":
         """The same file, reading `bands` (1-based)."""
         if self.stack:
             return stack_bands([self.stack[band - 1] for band in bands])
         return replace(self, bands=tuple(bands))
 
+    def unscaled(self) -> "RasterFile":
+        """The same file with its values taken as stored."""
+        return replace(self, scaling=(1.0, 0.0))
+
     def without_nodata(self) -> "RasterFile":
         """The same file with its nodata values taken as numbers."""
         return replace(self, nodata=(None,) * self.count)
 
 
+def short_name(path: str) -> str:
+    """File name of a path or URL; a URL's query can hold a password."""
+    return Path(urlsplit(path).path if "://" in path else path).name
+
+
 @contextmanager
-def _readable(path: str) -> Iterator[None]:
+def readable(path: str) -> Iterator[None]:
     """Say which raster could not be opened, and GDAL's reason."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             yield
-    except (RasterioError, OSError) as error:
+    except GDAL_ERRORS as error:
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
-        reason = "the file is empty" if empty else str(error).replace("\n", " ").rstrip(".")
-        raise UnreadableRaster(f"{path} cannot be read as a raster: {reason}.") from error
+        why = "the file is empty" if empty else reason(error)
+        raise UnreadableRaster(f"{path} cannot be read as a raster: {why}.") from error
 
 
 def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
@@ -105,7 +118,7 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
         MissingCRS: it has no CRS, or only ground control points.
     """
     options = {} if overview is None else {"overview_level": overview}
-    with _readable(path), rasterio.open(path, **options) as dataset:
+    with readable(path), rasterio.open(path, **options) as dataset:
         if not dataset.crs:
             raise MissingCRS(f"{path} has no CRS: assign the right one, for example with gdal_edit.py -a_srs.")
         if dataset.transform.is_identity and not dataset.gcps[0]:
@@ -115,7 +128,7 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
         flags = dataset.mask_flag_enums[0] if dataset.count else []
         return RasterFile(
             path=path,
-            crs=dataset.crs,
+            crs=horizontal(dataset.crs),
             transform=dataset.transform,
             width=dataset.width,
             height=dataset.height,
@@ -129,133 +142,14 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
             overviews=tuple(dataset.overviews(1)) if overview is None else (),
             tags=dataset.tags(),
             overview=overview,
+            scaling=(dataset.scales[0], dataset.offsets[0]) if dataset.count else (1.0, 0.0),
+            vertical=vertical_name(dataset.crs),
+            made_of=tuple(name for name in dataset.files if not name.endswith(".aux.xml") and Path(name).is_file()),
         )
 
 
-class RasterReader:
-    """Reads windows of files, keeping the last few open. Use as a context manager; not for several threads."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[tuple[str, int | None], DatasetReader] = OrderedDict()
-
-    def __enter__(self) -> "RasterReader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _dataset(self, file: RasterFile) -> DatasetReader:
-        key = (file.path, file.overview)
-        if key not in self._open:
-            options = {} if file.overview is None else {"overview_level": file.overview}
-            with _readable(file.path):
-                self._open[key] = rasterio.open(file.path, **options)
-            if len(self._open) > MAX_OPEN:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(key)
-        return self._open[key]
-
-    def read(self, file: RasterFile, window: Window) -> FloatArray:
-        """Pixels of `file.bands` in `window` (which lies inside the file).
-
-        Returns float32 (bands, rows, columns); a pixel that is nodata in every band, transparent, masked, or
-        not finite in any band is NaN in all of them.
-
-        Raises:
-            ReadFailed: the pixels cannot be read, though the file could be opened.
-        """
-        if file.stack:
-            stacked: FloatArray = np.concatenate([self.read(single, window) for single in file.stack])
-            stacked[:, np.isnan(stacked).any(axis=0)] = np.nan
-            return stacked
-        try:
-            dataset = self._dataset(file)
-            values: FloatArray = dataset.read(list(file.bands), window=window)
-            with np.errstate(over="ignore"):  # float64 nodata beyond float32 becomes infinite, and so a void
-                values = values.astype(np.float32, copy=False)
-            valid = np.isfinite(values).all(axis=0)
-            if file.alpha is not None:
-                valid &= dataset.read(file.alpha, window=window) != 0
-            elif file.masked:
-                valid &= dataset.read_masks(1, window=window) != 0
-        except (RasterioError, OSError) as error:
-            raise ReadFailed(f"{file.path} broke off while being read: {error}.") from error
-        nodata = [file.nodata[band - 1] for band in file.bands]
-        if all(value is not None for value in nodata):
-            with np.errstate(over="ignore"):
-                sentinel = np.array(nodata, dtype=np.float64).astype(np.float32)[:, None, None]
-            valid &= (values != sentinel).any(axis=0)
-        values[:, ~valid] = np.nan
-        return values
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """Files on one lattice of pixels, read as one raster across their edges; the first file wins.
-
-    `transform` belongs to the first file; windows are counted from its first pixel and may be negative.
-    """
-
-    files: tuple[RasterFile, ...]
-
-    @property
-    def crs(self) -> CRS:
-        """CRS of all files."""
-        return self.files[0].crs
-
-    @property
-    def transform(self) -> Affine:
-        """Transform of the first file."""
-        return self.files[0].transform
-
-    @cached_property
-    def placed(self) -> tuple[tuple[RasterFile, int, int], ...]:
-        """Each file with the column and row of its first pixel on the common lattice."""
-        inverse = ~self.transform
-        corners = [(file, inverse * (file.transform.c, file.transform.f)) for file in self.files]
-        return tuple((file, round(col), round(row)) for file, (col, row) in corners)
-
-    @cached_property
-    def hull(self) -> Window:
-        """Smallest window that holds every file."""
-        boxes = [(col, row, col + file.width, row + file.height) for file, col, row in self.placed]
-        west, north, east, south = unite(boxes)
-        return Window(west, north, east - west, south - north)
-
-    def read(self, reader: RasterReader, window: Window) -> FloatArray:
-        """Pixels of `window`: float32 (bands, rows, columns), NaN where no file has data."""
-        shape = (len(self.files[0].bands), window.height, window.width)
-        result = np.full(shape, np.nan, dtype=np.float32)
-        for file, col, row in self.placed:
-            left, top = max(window.col_off, col), max(window.row_off, row)
-            right = min(window.col_off + window.width, col + file.width)
-            bottom = min(window.row_off + window.height, row + file.height)
-            if left >= right or top >= bottom:
-                continue
-            values = reader.read(file, Window(left - col, top - row, right - left, bottom - top))
-            rows = slice(top - window.row_off, bottom - window.row_off)
-            cols = slice(left - window.col_off, right - window.col_off)
-            part = result[:, rows, cols]
-            missing = np.isnan(part[0])
-            part[:, missing] = values[:, missing]
-        return result
-
-
-def group_mosaics(files: Sequence[RasterFile]) -> tuple[Mosaic, ...]:
-    """Gather `files` that share CRS and lattice of pixels into mosaics, in the order given."""
-    groups: list[list[RasterFile]] = []
-    for file in files:
-        for group in groups:
-            if _same_lattice(group[0], file):
-                group.append(file)
-                break
-        else:
-            groups.append([file])
-    return tuple(Mosaic(tuple(group)) for group in groups)
-
-
-def _same_lattice(first: RasterFile, other: RasterFile) -> bool:
+def same_lattice(first: RasterFile, other: RasterFile) -> bool:
+    """Whether two files share CRS, number of bands and lattice of pixels, wherever on it they lie."""
     if first.crs != other.crs or len(first.bands) != len(other.bands):
         return False
     a, b = first.transform, other.transform
@@ -275,7 +169,7 @@ def stack_bands(files: Sequence[RasterFile]) -> RasterFile:
     """
     first = files[0]
     for other in files[1:]:
-        if (other.width, other.height) != (first.width, first.height) or not _same_lattice(first, other):
+        if (other.width, other.height) != (first.width, first.height) or not same_lattice(first, other):
             raise WrongBands(f"{other.name} and {first.name} are one band each, but not on the same pixels.")
     return replace(first, count=len(files), bands=tuple(range(1, len(files) + 1)), stack=tuple(files))
 

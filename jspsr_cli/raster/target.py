@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jspsr_cli.errors import InvalidGrid, NoOverlap
+from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
 from jspsr_cli.raster.grid import (
     WGS84,
     Extent,
@@ -20,6 +20,9 @@ from jspsr_cli.raster.polygons import Area, read_area
 from jspsr_cli.raster.sources import inspect_raster
 from jspsr_cli.types import Bounds
 
+# Finer than any orthophoto for a whole area, and coarser than any DEM that is worth refining.
+MIN_RESOLUTION, MAX_RESOLUTION = 0.1, 100.0
+
 
 @dataclass(frozen=True)
 class TargetRequest:
@@ -33,6 +36,13 @@ class TargetRequest:
     bounds: Bounds | None = None
     like: str | None = None
     geometry: str | None = None
+
+    def __post_init__(self) -> None:
+        if not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION:
+            raise InvalidOption(
+                f"A resolution of {self.resolution:g} m cannot be meant: choose one from {MIN_RESOLUTION:g} to "
+                f"{MAX_RESOLUTION:g} m, best the one that the weights were trained at."
+            )
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.shutil import copy as gdal_copy
 from rasterio.windows import Window
 
-from jspsr_cli.errors import JspsrError, OutputNotWritable
+from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, WriteFailed
+from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.types import FloatArray
 
@@ -29,6 +30,12 @@ DISK_BYTES_PER_PIXEL = 4 + 4 * 4 / 3 + 4 / 3
 
 COMPRESSION = {"compress": "deflate", "predictor": 3, "tiled": True, "blockxsize": TILE, "blockysize": TILE}
 
+# Says that a folder OUT.partial is ours, and may be cleared.
+MARKER = "jspsr-unfinished"
+
+# What GDAL and GIS programs keep beside a raster: of the old one, it would describe the new one wrongly.
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+
 
 def partial_folder(output: Path) -> Path:
     """Where the unfinished work for `output` lies."""
@@ -41,7 +48,7 @@ def check_disk(output: Path, grid: Grid) -> None:
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
-            f"{output.parent} has {free / 1e9:.1f} GB free and the work may need {need / 1e9:.1f} GB: "
+            f"{output.parent} has {free / 1e6:,.0f} MB free and the work may need {need / 1e6:,.0f} MB: "
             "free some, write elsewhere, or choose a smaller area."
         )
 
@@ -49,88 +56,93 @@ def check_disk(output: Path, grid: Grid) -> None:
 class OutputWriter:
     """Takes rows of heights from north to south; `publish` makes the file appear.
 
-    Use as a context manager: what was not published leaves nothing behind.
-
-    Raises:
-        OutputNotWritable: the folder does not take files.
+    Use as a context manager: what was not published leaves nothing behind. Entering raises OutputNotWritable where
+    the folder takes no files, and OutputExists where the name of the working folder is taken.
     """
 
     def __init__(self, output: Path, grid: Grid, *, tags: Mapping[str, str]) -> None:
         self._output = output
         self._grid = grid
+        self._tags = tags
         self._folder = partial_folder(output)
         self._work = self._folder / "heights.tif"
         self._pending: list[FloatArray] = []
         self._pending_rows = 0
         self._next = 0
-        self._dataset = self._create(tags)
+        self._dataset: DatasetWriter
 
-    def _create(self, tags: Mapping[str, str]) -> DatasetWriter:
+    def __enter__(self) -> "OutputWriter":
+        if self._folder.exists() and not (self._folder / MARKER).exists():
+            raise OutputExists(f"{self._folder} is needed for unfinished work and is not ours: move it away.")
         try:
-            self._folder.mkdir(exist_ok=True)
-            dataset = rasterio.open(
-                self._work,
-                "w",
-                driver="GTiff",
-                width=self._grid.width,
-                height=self._grid.height,
-                count=1,
-                dtype="float32",
-                crs=self._grid.crs,
-                transform=self._grid.transform,
-                nodata=NODATA,
-                bigtiff="if_safer",
-                sparse_ok=True,
-                **COMPRESSION,
-            )
-        except (OSError, RasterioError) as error:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise OutputNotWritable(f"{self._output} cannot be written: {error}.") from error
-        dataset.update_tags(**tags)
+            self._folder.mkdir()
+            (self._folder / MARKER).touch()
+            self._dataset = self._create()
+        except BaseException as error:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if isinstance(error, GDAL_ERRORS):
+                raise OutputNotWritable(f"{self._output} cannot be written: {reason(error)}.") from error
+            raise
+        return self
+
+    def _create(self) -> DatasetWriter:
+        grid = self._grid
+        size = {"width": grid.width, "height": grid.height, "count": 1, "dtype": "float32", "nodata": NODATA}
+        place = {"crs": grid.crs, "transform": grid.transform}
+        dataset = rasterio.open(self._work, "w", driver="GTiff", bigtiff="if_safer", **size, **place, **COMPRESSION)
+        dataset.update_tags(**self._tags)
         dataset.set_band_description(1, "bare-earth elevation")
         dataset.set_band_unit(1, "metre")
         return dataset
 
-    def __enter__(self) -> "OutputWriter":
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dataset.close()
+        with suppress(*GDAL_ERRORS):  # on a full disk: what is thrown away need not be flushed
+            self._dataset.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def write(self, rows: FloatArray) -> None:
-        """Append `rows` (rows, columns) in metres; NaN becomes nodata."""
+        """Append `rows` (rows, columns) in metres; NaN becomes nodata.
+
+        Raises:
+            WriteFailed: the disk is full, or the folder went away.
+        """
         self._pending.append(np.where(np.isnan(rows), NODATA, rows).astype(np.float32))
         self._pending_rows += len(rows)
         last = self._next + self._pending_rows == self._grid.height
         whole = self._pending_rows if last else self._pending_rows // TILE * TILE
-        if whole:
-            block = np.concatenate(self._pending)
+        if not whole:
+            return
+        block = np.concatenate(self._pending)
+        try:
             self._dataset.write(block[:whole], 1, window=Window(0, self._next, self._grid.width, whole))
-            self._next += whole
-            self._pending = [block[whole:]]
-            self._pending_rows -= whole
+        except GDAL_ERRORS as error:
+            raise WriteFailed(f"{self._output} cannot be written: {reason(error)}.") from error
+        self._next += whole
+        self._pending = [block[whole:]]
+        self._pending_rows -= whole
 
     def publish(self) -> None:
         """Turn the working file into the COG and give it its name.
 
         Raises:
             JspsrError: rows are missing.
-            OutputNotWritable: the disk is full, or the folder went away.
+            WriteFailed: the disk is full, or the folder went away.
         """
         if self._next != self._grid.height:
             raise JspsrError(f"Only {self._next} of {self._grid.height} rows were written; this is a bug in jspsr.")
         finished = self._folder / "finished.tif"
+        overviews = {"overviews": "IGNORE_EXISTING", "overview_resampling": "AVERAGE"}
+        layout = {"compress": "DEFLATE", "predictor": "FLOATING_POINT", "blocksize": TILE, "bigtiff": "IF_SAFER"}
         try:
             self._dataset.close()
-            gdal_copy(
-                self._work, finished, driver="COG", compress="DEFLATE", predictor="FLOATING_POINT",
-                blocksize=TILE, overviews="IGNORE_EXISTING", overview_resampling="AVERAGE", bigtiff="IF_SAFER",
-            )  # fmt: skip
+            gdal_copy(self._work, finished, driver="COG", **layout, **overviews)
             with finished.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(finished, self._output)
-        except (OSError, RasterioError) as error:
-            raise OutputNotWritable(f"{self._output} cannot be written: {error}.") from error
+            for ending in SIDECARS:
+                self._output.with_name(self._output.name + ending).unlink(missing_ok=True)
+        except GDAL_ERRORS as error:
+            raise WriteFailed(f"{self._output} cannot be written: {reason(error)}.") from error

@@ -1,0 +1,51 @@
+"""What an output says of itself in its tags: weights, inputs, licences, vertical datum."""
+
+import json
+from collections.abc import Sequence
+
+from jspsr_cli import __version__
+from jspsr_cli.raster.inputs import plausible
+from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, VERTICAL_TAG, inherited, vertical_datum
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import RasterFile
+from jspsr_cli.types import FloatArray
+from jspsr_models import WeightsInfo
+
+SIMULATED_NOTICE = "the weights were trained on simulated scenes"
+
+
+def weights_tags(info: WeightsInfo) -> dict[str, str]:
+    """Program version, and which network made the heights."""
+    tags = {
+        "TIFFTAG_SOFTWARE": f"jspsr {__version__}",
+        "JSPSR_VERSION": __version__,
+        "JSPSR_WEIGHTS": info.name,
+        "JSPSR_WEIGHTS_SHA256": info.sha256,
+        "JSPSR_WEIGHTS_LICENCE": info.licence,
+        "JSPSR_TRAINED_ON": info.trained_on,
+    }
+    return {**tags, "JSPSR_NOTICE": SIMULATED_NOTICE} if info.simulated else tags
+
+
+def input_tags(dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ...]]) -> dict[str, str]:
+    """Names and fingerprints of the inputs, and what the output inherits from them.
+
+    Neither folders nor times, so that the same inputs give the same bytes.
+    """
+    tags = {VERTICAL_TAG: "; ".join(dict.fromkeys(vertical_datum(file) for file in dem))}
+    with RasterReader() as reader:
+        for name, files in {"dem": tuple(dem), **guides}.items():
+            singles = [single for file in files for single in (file.stack or (file,))]
+            clean = plausible if name == "dem" else _as_it_is
+            tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([file.name for file in singles])
+            tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, clean) for f in files])
+    licences, attributions = inherited([*dem, *(file for group in guides.values() for file in group)])
+    if licences:
+        tags[LICENCE_TAG] = "; ".join(licences)
+    if attributions:
+        tags[ATTRIBUTION_TAG] = "; ".join(attributions)
+    return tags
+
+
+def _as_it_is(pixels: FloatArray) -> FloatArray:
+    return pixels

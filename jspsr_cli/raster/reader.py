@@ -1,0 +1,114 @@
+"""Exact pixels of source rasters, with the voids marked as NaN."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+import rasterio
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from jspsr_cli.errors import ReadFailed
+from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
+from jspsr_cli.raster.sources import RasterFile, readable
+from jspsr_cli.types import BoolArray, FloatArray
+
+# Open files kept at once: a mosaic may have thousands of tiles, a process only some hundred handles.
+MAX_OPEN = 32
+
+# Pixels that tell two files of the same name apart: squares of this side at this many places along each axis.
+FINGERPRINT_SIDE, FINGERPRINT_PLACES = 16, 3
+
+
+class RasterReader:
+    """Reads windows of files, keeping the last few open. Use as a context manager; not for several threads."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, int | None], DatasetReader] = OrderedDict()
+
+    def __enter__(self) -> "RasterReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _dataset(self, file: RasterFile) -> DatasetReader:
+        key = (file.path, file.overview)
+        if key not in self._open:
+            options = {} if file.overview is None else {"overview_level": file.overview}
+            with readable(file.path):
+                self._open[key] = rasterio.open(file.path, **options)
+            if len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def read(self, file: RasterFile, window: Window) -> FloatArray:
+        """Pixels of `file.bands` in `window` (which lies inside the file).
+
+        Returns float32 (bands, rows, columns); a pixel that is nodata in every band, transparent, masked, or
+        not finite in any band is NaN in all of them.
+
+        Raises:
+            ReadFailed: the pixels cannot be read, though the file could be opened.
+        """
+        return self._pixels(file, window)
+
+    def _pixels(self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None = None) -> FloatArray:
+        parts = [self._read(single, window, shape=shape) for single in file.stack or (file,)]
+        values, valid, blank = zip(*parts, strict=True)
+        pixels: FloatArray = np.concatenate(values)
+        pixels[:, ~np.logical_and.reduce(valid) | np.logical_and.reduce(blank)] = np.nan
+        factor, summand = file.scaling
+        if (factor, summand) != (1.0, 0.0):
+            pixels = (pixels.astype(np.float64) * factor + summand).astype(np.float32)
+        return pixels
+
+    def _read(
+        self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None = None
+    ) -> tuple[FloatArray, BoolArray, BoolArray]:
+        """Values of one file (decimated to `shape`), where all can be used, and where all bands are nodata."""
+        try:
+            dataset = self._dataset(file)
+            values: FloatArray = dataset.read(
+                list(file.bands), window=window, out_shape=shape and (len(file.bands), *shape)
+            )
+            with np.errstate(over="ignore"):  # float64 nodata beyond float32 becomes infinite, and so a void
+                values = values.astype(np.float32, copy=False)
+            valid = np.asarray(np.isfinite(values).all(axis=0))
+            if file.alpha is not None:
+                valid &= dataset.read(file.alpha, window=window, out_shape=shape) != 0
+            elif file.masked:
+                valid &= dataset.read_masks(1, window=window, out_shape=shape) != 0
+        except GDAL_ERRORS as error:
+            raise ReadFailed(f"{file.path} broke off while being read: {reason(error)}.") from error
+        nodata = [file.nodata[band - 1] for band in file.bands]
+        if any(value is None for value in nodata):
+            return values, valid, np.zeros_like(valid)
+        with np.errstate(over="ignore"):
+            sentinel = np.array(nodata, dtype=np.float64).astype(np.float32)[:, None, None]
+        blank: BoolArray = (values == sentinel).all(axis=0)
+        return values, valid, blank
+
+    def fingerprint(self, file: RasterFile, clean: Callable[[FloatArray], FloatArray] = lambda pixels: pixels) -> str:
+        """Short digest of where the file lies and of some of its pixels, after `clean`.
+
+        Tells files of the same name apart; independent of folders, of times, and of what lies under voids.
+        """
+        digest = hashlib.sha256(repr((file.bounds, file.width, file.height, file.bands)).encode())
+        height, width = min(FINGERPRINT_SIDE, file.height), min(FINGERPRINT_SIDE, file.width)
+        for row in np.linspace(0, file.height - height, FINGERPRINT_PLACES).astype(int):
+            for col in np.linspace(0, file.width - width, FINGERPRINT_PLACES).astype(int):
+                pixels = self.read(file, Window(int(col), int(row), width, height))
+                digest.update(clean(pixels).tobytes())
+        return digest.hexdigest()[:16]
+
+    def sample(self, file: RasterFile, side: int) -> FloatArray:
+        """The whole file decimated to at most `side` pixels a side: float32 (bands, pixels), voids left out."""
+        step = max(1, math.ceil(max(file.height, file.width) / side))
+        shape = (math.ceil(file.height / step), math.ceil(file.width / step))
+        values = self._pixels(file, Window(0, 0, file.width, file.height), shape=shape)
+        return values[:, ~np.isnan(values[0])]

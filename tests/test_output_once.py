@@ -1,0 +1,219 @@
+"""The output is complete or not there, and no work is done twice, nor left out because something looks the same."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+import rasterio.warp
+import torch
+from rasterio.shutil import copy as gdal_copy
+
+from jspsr_cli.errors import JspsrError, OutputExists, PredictionFailed, ReadFailed
+from jspsr_cli.plan import EnhanceOptions
+from tests.test_output import CRS, LONG_AGO, NORTH, WEST, Job, dem_at, old_job
+
+Network = Callable[..., torch.Tensor]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return old_job(tmp_path)
+
+
+def never(*_: torch.Tensor, **__: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("the network was called")
+
+
+def breaking(error: BaseException) -> Network:
+    """A network that fails in the middle."""
+    calls = 0
+
+    def network(dem: torch.Tensor, **_: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise error
+        return dem
+
+    return network
+
+
+def not_a_height(dem: torch.Tensor, **_: torch.Tensor) -> torch.Tensor:
+    return dem * torch.nan
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# All or nothing
+
+
+@pytest.mark.parametrize("previous", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(143)], ids=repr)
+def test_a_broken_run_leaves_nothing(job: Job, error: BaseException, previous: bool) -> None:
+    job = replace(job, options=EnhanceOptions(overwrite=True, batch_size=1))
+    if previous:
+        job.output.write_bytes(b"what was there before")
+    with pytest.raises(type(error)):
+        job.run(breaking(error))
+    assert names(job.output.parent) == (["out.tif"] if previous else [])
+    assert not previous or job.output.read_bytes() == b"what was there before"
+
+
+def test_values_that_are_not_finite_are_an_error(job: Job) -> None:
+    with pytest.raises(PredictionFailed, match="not finite"):
+        job.run(not_a_height)
+    assert names(job.output.parent) == []
+
+
+def test_a_truncated_input_leaves_nothing(job: Job) -> None:
+    content = job.guide.read_bytes()
+    job.guide.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ReadFailed, match=r"guide\.tif"):
+        job.run()
+    assert names(job.output.parent) == []
+
+
+def test_only_the_output_is_left(job: Job) -> None:
+    job.run()
+    assert names(job.output.parent) == ["out.tif"]
+
+
+def test_statistics_of_a_replaced_output_go_with_it(job: Job) -> None:
+    """QGIS and gdalinfo -stats write them beside a raster; they would describe the new one wrongly."""
+    job.run()
+    sidecar = job.output.with_name("out.tif.aux.xml")
+    sidecar.write_text(
+        "<PAMDataset><PAMRasterBand band='1'><Metadata><MDI key='STATISTICS_MAXIMUM'>-5</MDI>"
+        "<MDI key='STATISTICS_MEAN'>-5</MDI><MDI key='STATISTICS_MINIMUM'>-5</MDI>"
+        "<MDI key='STATISTICS_STDDEV'>0</MDI></Metadata></PAMRasterBand></PAMDataset>"
+    )
+    replace(job, options=EnhanceOptions(overwrite=True)).run()
+    with rasterio.open(job.output) as dataset:
+        assert "STATISTICS_MAXIMUM" not in dataset.tags(1)
+
+
+def test_a_folder_of_the_user_is_not_taken_for_unfinished_work(job: Job) -> None:
+    mine = job.output.with_name("out.tif.partial") / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    with suppress(JspsrError):
+        job.run()
+    assert mine.exists()
+
+
+# Made once
+
+
+def test_the_same_command_again_does_no_work(job: Job) -> None:
+    job.run()
+    before = job.output.stat()
+    report = job.run(never)
+    assert report.already_done
+    assert job.output.stat() == before
+    again = replace(job, options=EnhanceOptions(overwrite=True)).run()
+    assert not again.already_done
+
+
+def touch(path: Path) -> None:
+    os.utime(path, (4e9, 4e9))
+
+
+def with_options(**options: Any) -> Callable[[Job], Job]:
+    return lambda job: replace(job, options=EnhanceOptions(**options))
+
+
+def newer_dem(job: Job) -> Job:
+    touch(job.dem)
+    return job
+
+
+def newer_guide(job: Job) -> Job:
+    touch(job.guide)
+    return job
+
+
+def other_dem(job: Job) -> Job:
+    """In another folder and just as old: only the name is the same."""
+    other = dem_at(job.dem.parent / "elsewhere" / job.dem.name, lift=500)
+    os.utime(other, (LONG_AGO, LONG_AGO))
+    return replace(job, dem=other)
+
+
+CHANGES: dict[str, Callable[[Job], Job]] = {
+    "newer DEM": newer_dem,
+    "newer guide": newer_guide,
+    "another DEM": other_dem,
+    "resolution": with_options(resolution=16),
+    "bounds": with_options(bounds=(WEST, NORTH - 400, WEST + 400, NORTH)),
+    "CRS": with_options(crs="EPSG:32631"),
+    "window": with_options(window=128),
+    "overlap": with_options(overlap=0.5),
+    "bands": with_options(guide_bands=(3, 2, 1)),
+    "stretch": with_options(stretch=(0, 100)),
+    "gaps": with_options(guide_gaps="dem"),
+    "water": with_options(water="network"),
+    "precision": with_options(precision="bfloat16"),
+}
+
+
+def refuses(job: Job, **info: Any) -> None:
+    before = job.output.read_bytes()
+    with pytest.raises(OutputExists, match="--overwrite"):
+        job.run(never, **info)
+    assert job.output.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_command_needs_overwrite(job: Job, change: str) -> None:
+    job.run()
+    refuses(CHANGES[change](job))
+
+
+def test_other_weights_of_that_name_need_overwrite(job: Job) -> None:
+    job.run()
+    refuses(job, sha256="1" * 64)
+
+
+def test_a_file_of_another_program_needs_overwrite(job: Job) -> None:
+    shutil.copy(job.guide, job.output)
+    refuses(job)
+
+
+def test_a_changed_tile_of_a_vrt_needs_overwrite(job: Job) -> None:
+    vrt = job.dem.with_suffix(".vrt")
+    gdal_copy(job.dem, vrt, driver="VRT")
+    os.utime(vrt, (LONG_AGO, LONG_AGO))
+    tile, job = job.dem, replace(job, dem=vrt)
+    job.run()
+    assert job.run(never).already_done
+    touch(tile)
+    refuses(job)
+
+
+def polygon(path: Path, *, notch: float) -> str:
+    """A square with a notch, which changes neither its name, its age nor its bounds."""
+    corners = [(0, 0), (0, 400), (400, 400), (400, 0), (200, notch), (0, 0)]
+    xs, ys = zip(*((WEST + x, NORTH - 400 + y) for x, y in corners), strict=True)
+    lon, lat = rasterio.warp.transform(CRS, "EPSG:4326", xs, ys)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [list(zip(lon, lat, strict=True))]}))
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return str(path)
+
+
+def test_another_polygon_of_that_name_needs_overwrite(job: Job, tmp_path: Path) -> None:
+    first = polygon(tmp_path / "a" / "area.geojson", notch=200)
+    replace(job, options=EnhanceOptions(geometry=first)).run()
+    assert replace(job, options=EnhanceOptions(geometry=first)).run(never).already_done
+    refuses(replace(job, options=EnhanceOptions(geometry=polygon(tmp_path / "b" / "area.geojson", notch=100))))
+    touch(Path(first))
+    refuses(replace(job, options=EnhanceOptions(geometry=first)))
