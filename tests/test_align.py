@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.warp import transform
 from rasterio.windows import Window
 
 from jspsr_cli.errors import InputError, ReadFailed
@@ -30,7 +31,7 @@ from jspsr_cli.raster.landuse import classes_of, classes_of_stack
 from jspsr_cli.raster.mosaic import group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import inspect_raster
-from tests.scenes import Array, cop30, terrain, write_raster
+from tests.scenes import Array, cop30, terrain, utm, write_raster
 
 UTM33 = CRS.from_epsg(32633)
 WEST, NORTH = 500_000.0, 5_300_000.0
@@ -110,6 +111,35 @@ def test_tiles_are_one_raster(tmp_path: Path) -> None:
     tiled = AlignedLayer(mosaics, grid, reader=RasterReader(), sampling=sampling)
     assert tiled.read(0, 0, 60, 60) == pytest.approx(aligned(whole, grid).read(0, 0, 60, 60), abs=1e-5, nan_ok=True)
     assert np.isfinite(tiled.read(0, 0, 60, 60)).any()
+
+
+@pytest.mark.parametrize("latitude", [50, 60, 70, 80])
+def test_no_step_where_the_columns_of_glo30_change(tmp_path: Path, latitude: int) -> None:
+    """Tiles on both sides have pixels of other widths; on a slope of 20 % their edge must not show."""
+    crs = utm(15.2, latitude)
+    (east,), (north,) = transform("EPSG:4326", crs, [15.2], [float(latitude)])
+
+    def plane(x: Array, y: Array) -> Array:
+        heights: Array = 500 + 0.1 * (x - east) + 0.2 * (y - north)
+        return heights
+
+    tiles = []
+    for south, columns in ((latitude, {50: 2400, 60: 1800, 70: 1200, 80: 720}[latitude]),
+                           (latitude - 1, {50: 3600, 60: 2400, 70: 1800, 80: 1200}[latitude])):  # fmt: skip
+        dx, dy, rows = 1 / columns, 1 / 3600, 60
+        row0 = 3540 if south == latitude else 0  # the southernmost, or the northernmost rows of the tile
+        place = Affine(dx, 0, 15.2 - 20 * dx - dx / 2, 0, -dy, south + 1 + dy / 2 - row0 * dy)
+        cols, lines = np.meshgrid(np.arange(40) + 0.5, np.arange(rows) + 0.5)
+        x, y = transform("EPSG:4326", crs, (place.c + cols * dx).ravel(), (place.f - lines * dy).ravel())
+        heights = plane(np.array(x), np.array(y)).reshape(cols.shape).astype(np.float32)
+        tiles.append(write_raster(tmp_path / f"{south}.tif", heights, crs="EPSG:4326", transform=place))
+    mosaics = group_mosaics([inspect_raster(str(tile)) for tile in tiles])
+    assert len(mosaics) == 2
+    grid = snapped_grid(CRS.from_string(crs), 8, (east - 150, north - 400, east + 150, north + 400))
+    sampling = Sampling(Resampling.average, Resampling.cubic, lambda values: values)
+    out = AlignedLayer(mosaics, grid, reader=RasterReader(), sampling=sampling).read(0, 0, grid.height, grid.width)[0]
+    gx, gy = np.meshgrid(np.arange(grid.width) * 8 + 4, np.arange(grid.height) * 8 + 4)
+    assert out == pytest.approx(plane(grid.bounds[0] + gx, grid.bounds[3] - gy), abs=0.02)
 
 
 def test_a_rotated_source(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ each block. Both are fixed here, as is the area that the change of datum is chos
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -131,23 +132,55 @@ class AlignedLayer:
         return result
 
     def _warp(self, mosaic: Mosaic, block: Grid, size: float, area: str) -> FloatArray | None:
-        window = _footprint(mosaic, block)
-        if window is None:
+        source = self._source(mosaic, area, _Place(block.crs, block.transform, block.width, block.height))
+        if source is None:
             return None
-        pixels = self._sampling.prepare(mosaic.read(self._reader, window))
-        void = np.isnan(pixels[0])
+        void = np.isnan(source.pixels[0])
         if void.all():
             return None
-        shift = Affine.translation(window.col_off, window.row_off)
-        source = _SourceBlock(pixels, mosaic.crs, mosaic.transform * shift, area, mosaic.files[0].path)
         if size < self._target_size:
             return source.warp(block, self._sampling.finer)
-        values = source.warp(block, self._sampling.coarser)
+        values = self._completed(source, mosaic).warp(block, self._sampling.coarser)
         if void.any():
             # Interpolation reaches a pixel into voids: the data end where the source pixel below is void.
             covered = replace(source, pixels=np.where(void, np.nan, np.float32(1))[None])
             values[:, np.isnan(covered.warp(block, Resampling.nearest)[0])] = np.nan
         return values
+
+    def _source(self, mosaic: Mosaic, area: str, place: "_Place") -> "_SourceBlock | None":
+        """Prepared pixels of `mosaic` that `place` needs, and some beyond its edge where it is not the only one."""
+        window = _footprint(mosaic, place, beyond=MARGIN if len(self._mosaics) > 1 else 0)
+        if window is None:
+            return None
+        pixels = self._sampling.prepare(mosaic.read(self._reader, window))
+        shift = Affine.translation(window.col_off, window.row_off)
+        return _SourceBlock(pixels, mosaic.crs, mosaic.transform * shift, area, mosaic.files[0].path)
+
+    def _completed(self, source: "_SourceBlock", mosaic: Mosaic) -> "_SourceBlock":
+        """`source` with its voids taken from the other mosaics, so that the kernel sees both sides of an edge.
+
+        Between 50 and 85 degrees GLO-30 changes its columns four times: tiles on both sides are two mosaics.
+        """
+        pixels = source.pixels
+        for other, _, area in self._mosaics:
+            void = np.isnan(pixels[0])
+            if other is mosaic or not void.any():
+                continue
+            place = _Place(source.crs, source.transform, void.shape[1], void.shape[0])
+            beside = self._source(other, area, place)
+            if beside is not None and not np.isnan(beside.pixels[0]).all():
+                sampled = beside.warp(place, self._sampling.coarser)
+                pixels = np.where(void, sampled, pixels)
+        return replace(source, pixels=pixels)
+
+
+class _Place(NamedTuple):
+    """Any lattice of pixels: of the target, or of a source."""
+
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -160,26 +193,16 @@ class _SourceBlock:
     area_of_interest: str
     path: str
 
-    def warp(self, block: Grid, resampling: Resampling) -> FloatArray:
-        """Sample to `block`; by a warped VRT, as `rasterio.warp.reproject` (1.4.4) takes no tolerance."""
+    def warp(self, place: "Grid | _Place", resampling: Resampling) -> FloatArray:
+        """Sample to `place`; by a warped VRT, as `rasterio.warp.reproject` (1.4.4) takes no tolerance."""
         count, height, width = self.pixels.shape
         layout = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": "float32"}
-        place = {"crs": self.crs, "transform": self.transform, "nodata": np.nan}
-        target = {
-            "crs": block.crs,
-            "transform": block.transform,
-            "width": block.width,
-            "height": block.height,
-        }
-        fixed = {
-            "tolerance": TOLERANCE,
-            "XSCALE": "1",
-            "YSCALE": "1",
-            "AREA_OF_INTEREST": self.area_of_interest,
-        }
+        origin = {"crs": self.crs, "transform": self.transform, "nodata": np.nan}
+        target = {"crs": place.crs, "transform": place.transform, "width": place.width, "height": place.height}
+        fixed = {"tolerance": TOLERANCE, "XSCALE": "1", "YSCALE": "1", "AREA_OF_INTEREST": self.area_of_interest}
         try:
             with MemoryFile() as memory:
-                with memory.open(**layout, **place) as dataset:
+                with memory.open(**layout, **origin) as dataset:
                     dataset.write(self.pixels)
                 with (
                     memory.open() as dataset,
@@ -202,13 +225,13 @@ def _apply(t: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatAr
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
-def _footprint(mosaic: Mosaic, block: Grid) -> Window | None:
-    """Source pixels that `block` needs, or None where the mosaic has none of them."""
-    xs = np.linspace(0, block.width, PROBES)
-    ys = np.linspace(0, block.height, PROBES)
+def _footprint(mosaic: Mosaic, place: _Place, *, beyond: int) -> Window | None:
+    """Source pixels that `place` needs, up to `beyond` the edge of the mosaic, or None where it has none of them."""
+    xs = np.linspace(0, place.width, PROBES)
+    ys = np.linspace(0, place.height, PROBES)
     cols, rows = np.meshgrid(xs, ys)
     try:
-        x, y = transform(block.crs, mosaic.crs, *_apply(block.transform, cols.ravel(), rows.ravel()))
+        x, y = transform(place.crs, mosaic.crs, *_apply(place.transform, cols.ravel(), rows.ravel()))
     except GDAL_ERRORS:
         return None
     col, row = _apply(~mosaic.transform, np.asarray(x), np.asarray(y))
@@ -216,10 +239,12 @@ def _footprint(mosaic: Mosaic, block: Grid) -> Window | None:
     if not seen.any():
         return None
     hull = mosaic.hull
-    left = max(math.floor(col[seen].min()) - MARGIN, hull.col_off)
-    top = max(math.floor(row[seen].min()) - MARGIN, hull.row_off)
-    right = min(math.ceil(col[seen].max()) + MARGIN, hull.col_off + hull.width)
-    bottom = min(math.ceil(row[seen].max()) + MARGIN, hull.row_off + hull.height)
-    if left >= right or top >= bottom:
+    left, right = math.floor(col[seen].min()) - MARGIN, math.ceil(col[seen].max()) + MARGIN
+    top, bottom = math.floor(row[seen].min()) - MARGIN, math.ceil(row[seen].max()) + MARGIN
+    if left >= hull.col_off + hull.width or right <= hull.col_off:
         return None
+    if top >= hull.row_off + hull.height or bottom <= hull.row_off:
+        return None
+    left, right = max(left, hull.col_off - beyond), min(right, hull.col_off + hull.width + beyond)
+    top, bottom = max(top, hull.row_off - beyond), min(bottom, hull.row_off + hull.height + beyond)
     return Window(left, top, right - left, bottom - top)
