@@ -95,7 +95,7 @@ def _bug(error: BaseException) -> _Verdict:
 # Names, so that nothing is imported for an error that cannot have happened.
 VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
     "jspsr_cli.errors.JspsrError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
-    "jspsr_models.errors.WeightsError": lambda error: _Verdict(2, f"error: {error}"),
+    "jspsr_models.errors.WeightsError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
     "jspsr_cli.main.Terminated": lambda _: _Verdict(128 + signal.SIGTERM, "terminated"),
     "builtins.KeyboardInterrupt": _interrupted,
     "click.exceptions.Abort": _interrupted,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from jspsr_cli import params
+from jspsr_cli import limits, params
 from jspsr_cli.console import VERBOSITY
 
 
@@ -40,7 +40,7 @@ as_json = click.option(
 resolution = click.option(
     "--resolution",
     type=params.ResolutionType(),
-    show_default="that of the weights, else 8",
+    show_default=f"that of the weights, else {limits.DEFAULT_RESOLUTION:g}",
     metavar="METRES",
     help="Pixel size of the output in metres.",
 )
@@ -84,14 +84,14 @@ window = click.option(
     "--window",
     type=params.WindowType(),
     metavar="PIXELS",
-    show_default="what the weights were made for, 128",
+    show_default=f"what the weights were made for, else {limits.DEFAULT_WINDOW}",
     help="Side of the square that the network sees at once, a multiple of 8. Larger needs more memory.",
 )
 
 overlap = click.option(
     "--overlap",
     type=params.OverlapType(),
-    default=0.25,
+    default=limits.DEFAULT_OVERLAP,
     show_default=True,
     metavar="FRACTION",
     help="Share of a window that is blended with its neighbour. More is smoother and slower.",

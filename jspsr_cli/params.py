@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jspsr_cli.limits import LARGEST_WINDOW, SMALLEST_WINDOW, WINDOW_STEP
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 
 # WKT of a compound CRS with all its parameters has about 10 kB; more is a mistake, or an attack on a parser.
 _LONGEST_CRS = 100_000
-
-# The network halves its input three times. Below 32 its unreliable border is most of the window; at 4096 one
-# window alone takes the memory of a large GPU.
-_WINDOW_STEP, _SMALLEST_WINDOW, _LARGEST_WINDOW = 8, 32, 4096
 
 # URLs (also s3://, zip+https://) and GDAL's virtual file systems: left to the library to open.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/vsi[a-z0-9_]+[/?{]")
@@ -95,9 +93,9 @@ class WindowType(TextType):
     def parse(self, text: str) -> int:
         """A whole number in steps of 8."""
         value = _integer(text)
-        if value % _WINDOW_STEP or not _SMALLEST_WINDOW <= value <= _LARGEST_WINDOW:
+        if value % WINDOW_STEP or not SMALLEST_WINDOW <= value <= LARGEST_WINDOW:
             raise ValueError(
-                f"{_quoted(text)} is not a multiple of {_WINDOW_STEP} from {_SMALLEST_WINDOW} to {_LARGEST_WINDOW}."
+                f"{_quoted(text)} is not a multiple of {WINDOW_STEP} from {SMALLEST_WINDOW} to {LARGEST_WINDOW}."
             )
         return value
 

@@ -1,23 +1,23 @@
 """Everything that is decided, and checked, before the first pixel is worked on."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import rasterio
+import torch
 
 from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
-from jspsr_cli.predict import Predictor
-from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, weights_tags
-from jspsr_cli.raster.gdal import GDAL_ERRORS
-from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, Grid, ground_scale, name_of, project_bounds, unite
-from jspsr_cli.raster.inputs import image_stretch, open_canopy, open_dem, open_image, open_land_use
-from jspsr_cli.raster.sources import RasterFile
+from jspsr_cli.guides import GUIDES
+from jspsr_cli.limits import DEFAULT_OVERLAP, DEFAULT_RESOLUTION, DEFAULT_WINDOW
+from jspsr_cli.predict import Predictor, WindowPredictor, default_batch, resolve_device
+from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, weights_tags
+from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
+from jspsr_cli.raster.inputs import image_stretch, open_dem
+from jspsr_cli.raster.sources import RasterFile, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of
-from jspsr_cli.raster.writer import check_disk
+from jspsr_cli.raster.writer import is_output_of
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
@@ -25,15 +25,10 @@ from jspsr_models import WeightsInfo, default_height_range, load_network
 
 log = logging.getLogger(__name__)
 
-DEFAULT_RESOLUTION = 8.0
-DEFAULT_WINDOW = 128
-DEFAULT_OVERLAP = 0.25
-
 # Weights see trees and houses at the size that they were trained on; the paper's 8 m set has pixels of 7.8 m.
 RESOLUTION_SLACK = 0.25
 
-# The option that gives each guide of the network.
-GUIDE_OPTIONS = {"image": "--guide", "mask": "--mask", "canopy": "--canopy"}
+Weights = str | Path | tuple[Predictor, WeightsInfo] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,7 @@ class EnhanceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Paths or URLs: the DEM, and the guides by the network's names (image, mask, canopy)."""
+    """Paths or URLs: the DEM, and the guides by their kind (`jspsr_cli.guides`)."""
 
     dem: tuple[str, ...]
     guides: dict[str, tuple[str, ...]]
@@ -82,104 +77,74 @@ class Plan:
     dem: tuple[RasterFile, ...]
     guides: dict[str, tuple[RasterFile, ...]]
     output: Path
-    network: Predictor
+    predictor: WindowPredictor
     weights: WeightsInfo
-    scale: HeightScale
     target: Target
     lattice: Lattice
+    device: torch.device
+    batch_size: int
     stretch: tuple[float, float] | None
     options: EnhanceOptions
     tags: dict[str, str]
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def sources(self) -> tuple[RasterFile, ...]:
-        """All rasters that are read."""
-        return (*self.dem, *(file for group in self.guides.values() for file in group))
+    warnings: tuple[str, ...]
 
     def is_done(self) -> bool:
         """Whether the output exists, was made by this very plan, and is younger than its inputs."""
-        try:
-            with rasterio.open(self.output) as dataset:
-                grid = self.target.grid
-                same_grid = (dataset.crs, dataset.transform, dataset.width, dataset.height) == (
-                    grid.crs,
-                    grid.transform,
-                    grid.width,
-                    grid.height,
-                )
-                found = dataset.tags()
-        except GDAL_ERRORS:
-            return False
-        made = self.output.stat().st_mtime
-        files = [path for file in self.sources for path in file.local_files]
-        younger = all(os.stat(path).st_mtime <= made for path in (*files, *filter(None, [self.options.geometry])))
-        return same_grid and younger and all(found.get(key) == value for key, value in self.tags.items())
+        return is_output_of(
+            self.output, self.target.grid, self.tags, made_of=_local_files(self.dem, self.guides, self.options)
+        )
 
 
-def plan_enhance(
-    inputs: Inputs,
-    *,
-    output: Path,
-    weights: str | Path | tuple[Predictor, WeightsInfo] | None,
-    options: EnhanceOptions,
-) -> Plan:
+def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, options: EnhanceOptions) -> Plan:
     """Open all inputs, load the weights and settle the grid.
 
     Raises:
         InputError: anything that cannot work, see `jspsr_cli.errors`.
         WeightsError: the weights cannot be loaded.
     """
-    others = [path for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
-    _check_output(output, [*inputs.paths, *map(str, others)])
+    output = output or Path(f"{Path(short_name(inputs.dem[0])).stem}_bare_earth.tif")
+    others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
+    _check_output(output, [*inputs.paths, *others])
     _check_options(inputs, options)
-    dem, guides = _open(inputs, options)
+    dem = open_dem(inputs.dem)
+    guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
+    _check_output(output, _local_files(dem, guides, options))
     network, info = _load(weights, options)
     _check_guides(info, guides)
-    resolution = options.resolution or info.resolution or DEFAULT_RESOLUTION
-    low, high = info.height_range or default_height_range(info.resolution or resolution)
+    target = _target(dem, guides, info, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
-    if options.like and options.resolution:
-        raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
-    request = TargetRequest(resolution, options.crs, options.bounds, options.like, options.geometry)
-    extents = {name: _extent(files) for name, files in guides.items()}
-    leading = next(extents[name] for name in GUIDE_OPTIONS if name in extents)
-    target = target_of(request, [_extent(dem), *extents.values()], guide=leading)
-    check_disk(output, target.grid)
+    device = resolve_device(options.device)
     stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
-    used = {
-        "resolution": target.grid.resolution[0],
-        "window": lattice.size,
-        "overlap": lattice.overlap,
-        "stretch": stretch,
-        "geometry": target.area and target.area.digest,
-        **{name: getattr(options, name) for name in ("guide_bands", "guide_gaps", "water", "precision")},
+    tags = {
+        **weights_tags(info),
+        **input_tags(dem, guides),
+        **option_tags(
+            resolution=target.grid.resolution[0],
+            window=lattice.size,
+            overlap=lattice.overlap,
+            stretch=stretch,
+            geometry=target.area and target.area.digest,
+            guide_bands=options.guide_bands,
+            guide_gaps=options.guide_gaps,
+            water=options.water,
+            precision="float32" if options.precision == "auto" else options.precision,
+        ),
     }
-    log.info("grid: %d x %d pixels of %g m in %s", *_described(target.grid))
-    log.info("windows of %d pixels every %d", lattice.size, lattice.stride)
-    log.info("weights: %s, trained on %s", info.name, info.trained_on)
     return Plan(
         dem=dem,
         guides=guides,
         output=output,
-        network=network,
+        predictor=WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision),
         weights=info,
-        scale=HeightScale(low, high),
         target=target,
         lattice=lattice,
+        device=device,
+        batch_size=options.batch_size or default_batch(device, lattice.size),
         stretch=stretch,
         options=options,
-        tags={
-            **weights_tags(info),
-            **input_tags(dem, guides),
-            "JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None}),
-        },
-        warnings=_warnings(info, target, stretch, options),
+        tags=tags,
+        warnings=tuple(_warnings(info, target, stretch, options)),
     )
-
-
-def _described(grid: Grid) -> tuple[int, int, float, str]:
-    return grid.width, grid.height, grid.resolution[0], name_of(grid.crs)
 
 
 def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
@@ -187,6 +152,8 @@ def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
         raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
     if "image" not in inputs.guides and (options.guide_bands or options.stretch):
         raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
+    if options.like and options.resolution:
+        raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
 
 
 def _check_output(output: Path, inputs: Sequence[str]) -> None:
@@ -203,19 +170,15 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
             raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
 
 
-def _open(inputs: Inputs, options: EnhanceOptions) -> tuple[tuple[RasterFile, ...], dict[str, tuple[RasterFile, ...]]]:
-    openers = {
-        "image": lambda paths: open_image(paths, bands=options.guide_bands),
-        "mask": open_land_use,
-        "canopy": open_canopy,
-    }
-    dem = open_dem(inputs.dem)
-    return dem, {name: openers[name](paths) for name, paths in inputs.guides.items()}
+def _local_files(
+    dem: tuple[RasterFile, ...], guides: dict[str, tuple[RasterFile, ...]], options: EnhanceOptions
+) -> list[str]:
+    """Files whose change changes the output."""
+    rasters = (*dem, *(file for group in guides.values() for file in group))
+    return [*(path for file in rasters for path in file.local_files), *filter(None, [options.geometry])]
 
 
-def _load(
-    weights: str | Path | tuple[Predictor, WeightsInfo] | None, options: EnhanceOptions
-) -> tuple[Predictor, WeightsInfo]:
+def _load(weights: Weights, options: EnhanceOptions) -> tuple[Predictor, WeightsInfo]:
     if weights is None:
         raise InvalidOption("There are no weights: name some with --weights; 'jspsr weights list' shows which exist.")
     if isinstance(weights, tuple):
@@ -223,18 +186,37 @@ def _load(
     return load_network(weights, resolution=options.resolution)
 
 
+def _scale(info: WeightsInfo, target: Target) -> HeightScale:
+    low, high = info.height_range or default_height_range(info.resolution or target.grid.resolution[0])
+    return HeightScale(low, high)
+
+
 def _check_guides(info: WeightsInfo, guides: dict[str, tuple[RasterFile, ...]]) -> None:
-    wanted, given = set(info.inputs), set(guides)
-    if wanted == given:
-        return
-    raise GuideMismatch(
-        f"The weights {info.name} were trained with {_options(wanted)}, not with {_options(given)}: "
-        "give what they want, or choose other weights."
-    )
+    if set(info.inputs) != set(guides):
+        wanted, given = (
+            " and ".join(GUIDES[name].option for name in GUIDES if name in g) for g in (info.inputs, guides)
+        )
+        raise GuideMismatch(
+            f"The weights {info.name} were trained with {wanted}, not with {given}: give what they want, or choose "
+            "other weights."
+        )
 
 
-def _options(guides: set[str]) -> str:
-    return " and ".join(option for name, option in GUIDE_OPTIONS.items() if name in guides)
+def _target(
+    dem: tuple[RasterFile, ...],
+    guides: dict[str, tuple[RasterFile, ...]],
+    info: WeightsInfo,
+    options: EnhanceOptions,
+) -> Target:
+    resolution = options.resolution or info.resolution or DEFAULT_RESOLUTION
+    request = TargetRequest(resolution, options.crs, options.bounds, options.like, options.geometry)
+    extents = {name: _extent(guides[name]) for name in GUIDES if name in guides}
+    leading = next(iter(extents.values()))
+    target = target_of(request, [_extent(dem), *extents.values()], guide=leading)
+    grid = target.grid
+    log.info("grid: %d x %d pixels of %g m in %s", grid.width, grid.height, grid.resolution[0], name_of(grid.crs))
+    log.info("weights: %s, trained on %s", info.name, info.trained_on)
+    return target
 
 
 def _extent(files: Sequence[RasterFile]) -> Extent:

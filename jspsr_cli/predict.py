@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 from jspsr_cli.errors import InvalidOption, PredictionFailed
-from jspsr_cli.raster.landuse import CLASS_COUNT
+from jspsr_cli.guides import GUIDES
 from jspsr_cli.raster.strips import Strip
-from jspsr_cli.scaling import HeightScale, scale_canopy, scale_classes, scale_image
+from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.voids import fill_voids
 from jspsr_cli.types import FloatArray, Precision
 
 # Pixels at a time where the user leaves the choice: 4, 32 and 8 windows of 128 x 128. On a CPU more gain nothing.
 BATCH_PIXELS = {"cpu": 4 * 128**2, "cuda": 32 * 128**2, "mps": 8 * 128**2}
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Heights are float32 in all of them. `auto` is float32 as long as nothing faster is harmless.
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Predictor(Protocol):
@@ -54,7 +55,7 @@ class WindowInput:
 
 def windows_of(strip: Strip, *, starts: range, size: int) -> Iterator[WindowInput]:
     """Windows of a strip that hold at least one pixel with a height and all guides, voids filled."""
-    usable = ~np.isnan(strip.dem) & strip.guided
+    usable = strip.known & strip.guided
     for col in starts:
         here = slice(col - strip.col, col - strip.col + size)
         if not usable[:, here].any():
@@ -95,14 +96,13 @@ def default_batch(device: torch.device, size: int) -> int:
 class WindowPredictor:
     """Predicts heights in metres for windows."""
 
-    def __init__(
-        self, network: Predictor, *, scale: HeightScale, device: torch.device, precision: Precision = "auto"
-    ) -> None:
-        dtype = DTYPES["float32" if precision == "auto" else precision]
+    def __init__(self, network: Predictor, *, scale: HeightScale, device: torch.device, precision: Precision) -> None:
+        dtype = DTYPES[precision]
         if device.type == "cpu" and dtype == torch.float16:
             raise InvalidOption("float16 is not for CPUs: use --precision float32 or bfloat16.")
-        self._network = network.to(device) if isinstance(network, torch.nn.Module) else network
-        self._scale = scale
+        # In training mode the windows of a batch would share their statistics, and change the network's.
+        self._network = network.to(device).eval() if isinstance(network, torch.nn.Module) else network
+        self.scale = scale
         self._device = device
         self._dtype = dtype
         # A TF32 product keeps 10 bits: metres of height on the logarithmic scale.
@@ -115,9 +115,10 @@ class WindowPredictor:
         Raises:
             PredictionFailed: not finite, of another shape, or the device ran out of memory.
         """
-        dem = np.stack([self._scale.scale(w.heights, w.base) for w in windows])
+        dem = np.stack([self.scale.scale(w.heights, w.base) for w in windows])
         guides = {
-            name: self._tensor(np.stack([_scaled(name, w.guides[name]) for w in windows])) for name in windows[0].guides
+            name: self._tensor(np.stack([GUIDES[name].scale(w.guides[name]) for w in windows]))
+            for name in windows[0].guides
         }
         try:
             with torch.inference_mode(), self._autocast():
@@ -128,9 +129,11 @@ class WindowPredictor:
             ) from error
         if scaled.shape != dem.shape:
             raise PredictionFailed(f"The network returned {scaled.shape} for {dem.shape}.")
-        if not np.isfinite(scaled).all():
-            raise PredictionFailed("The network returned values that are not finite: the weights do not fit.")
-        return [self._scale.unscale(s[0], w.base) for s, w in zip(scaled, windows, strict=True)]
+        with np.errstate(over="ignore"):
+            heights = [self.scale.unscale(s[0], w.base) for s, w in zip(scaled, windows, strict=True)]
+        if not all(np.isfinite(h).all() for h in heights):
+            raise PredictionFailed("The network returned values that are no heights: the weights do not fit.")
+        return heights
 
     def _tensor(self, array: FloatArray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
@@ -139,11 +142,3 @@ class WindowPredictor:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self._dtype)
-
-
-def _scaled(name: str, guide: FloatArray) -> FloatArray:
-    if name == "image":
-        return scale_image(guide)
-    if name == "canopy":
-        return scale_canopy(guide)
-    return scale_classes(guide[0], count=CLASS_COUNT)

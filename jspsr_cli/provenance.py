@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from jspsr_cli import __version__
 from jspsr_cli.raster.inputs import plausible
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, VERTICAL_TAG, inherited, vertical_datum
+from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, VERTICAL_TAG, inherited, vertical_datum
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
-from jspsr_cli.types import FloatArray
 from jspsr_models import WeightsInfo
 
 SIMULATED_NOTICE = "the weights were trained on simulated scenes"
@@ -22,9 +21,17 @@ def weights_tags(info: WeightsInfo) -> dict[str, str]:
         "JSPSR_WEIGHTS": info.name,
         "JSPSR_WEIGHTS_SHA256": info.sha256,
         "JSPSR_WEIGHTS_LICENCE": info.licence,
+        "JSPSR_WEIGHTS_ATTRIBUTION": info.attribution,
         "JSPSR_TRAINED_ON": info.trained_on,
+        "JSPSR_NOTICE": SIMULATED_NOTICE if info.simulated else "",
     }
-    return {**tags, "JSPSR_NOTICE": SIMULATED_NOTICE} if info.simulated else tags
+    # GDAL strips values and drops empty ones: what is found in a finished output must equal what was meant.
+    return {key: value.strip() for key, value in tags.items() if value.strip()}
+
+
+def option_tags(**used: object) -> dict[str, str]:
+    """The options that decide the heights, those that were not used left out."""
+    return {"JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None})}
 
 
 def input_tags(dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ...]]) -> dict[str, str]:
@@ -32,20 +39,16 @@ def input_tags(dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ..
 
     Neither folders nor times, so that the same inputs give the same bytes.
     """
-    tags = {VERTICAL_TAG: "; ".join(dict.fromkeys(vertical_datum(file) for file in dem))}
+    tags = {VERTICAL_TAG: SEPARATOR.join(dict.fromkeys(vertical_datum(file) for file in dem))}
     with RasterReader() as reader:
         for name, files in {"dem": tuple(dem), **guides}.items():
             singles = [single for file in files for single in (file.stack or (file,))]
-            clean = plausible if name == "dem" else _as_it_is
+            clean = {"clean": plausible} if name == "dem" else {}
             tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([file.name for file in singles])
-            tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, clean) for f in files])
+            tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, **clean) for f in files])
     licences, attributions = inherited([*dem, *(file for group in guides.values() for file in group)])
     if licences:
-        tags[LICENCE_TAG] = "; ".join(licences)
+        tags[LICENCE_TAG] = SEPARATOR.join(licences)
     if attributions:
-        tags[ATTRIBUTION_TAG] = "; ".join(attributions)
+        tags[ATTRIBUTION_TAG] = SEPARATOR.join(attributions)
     return tags
-
-
-def _as_it_is(pixels: FloatArray) -> FloatArray:
-    return pixels

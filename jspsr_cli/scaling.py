@@ -1,7 +1,7 @@
 """Heights and guides to the network's range and back.
 
 Source of the formulas: the published training configuration of JSPSR (Cai & Wilson, Remote Sensing 2025, 17(21),
-3591), without the 1e-8 that its code adds on the way in and never takes off.
+3591).
 """
 
 import math
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jspsr_cli.raster.landuse import CLASS_COUNT
 from jspsr_cli.types import FloatArray
 
 # The weights' base is the lowest height of a 1 km x 1 km sample, also where the network sees a part of it only.
@@ -17,6 +18,7 @@ BASE_METRES = 1000.0
 # The highest canopy in the training data; higher is clipped, and counted by the caller.
 CANOPY_MAX = 68.0
 
+# The network sees imagery as 8 bit.
 IMAGE_MAX = 255.0
 
 # Class i of the one-hot stack is worth (i + 1) / 16.
@@ -57,9 +59,8 @@ def scale_canopy(canopy: FloatArray) -> FloatArray:
     return scaled
 
 
-def scale_classes(classes: FloatArray, *, count: int) -> FloatArray:
-    """Classes (rows, columns) to the one-hot stack (count, rows, columns), class i worth (i + 1) / 16."""
-    stack = classes[None] == np.arange(count, dtype=np.float32)[:, None, None]
-    weights = (np.arange(count, dtype=np.float32) + 1) * np.float32(CLASS_STEP)
-    result: FloatArray = stack * weights[:, None, None]
+def scale_classes(classes: FloatArray) -> FloatArray:
+    """Classes (1, rows, columns) to the one-hot stack (15, rows, columns), class i worth (i + 1) / 16."""
+    numbers = np.arange(CLASS_COUNT, dtype=np.float32)[:, None, None]
+    result: FloatArray = (classes == numbers) * ((numbers + 1) * np.float32(CLASS_STEP))
     return result

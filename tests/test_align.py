@@ -13,14 +13,13 @@ from rasterio.enums import Resampling
 from rasterio.warp import transform
 from rasterio.windows import Window
 
-from jspsr_cli.errors import InputError, ReadFailed
+from jspsr_cli.errors import ReadFailed
 from jspsr_cli.raster import align
 from jspsr_cli.raster.align import AlignedLayer, Sampling
 from jspsr_cli.raster.grid import Grid, snapped_grid
 from jspsr_cli.raster.inputs import (
     HeightLayers,
     canopy_layer,
-    flat_water,
     image_layer,
     land_use_layer,
     open_canopy,
@@ -31,6 +30,7 @@ from jspsr_cli.raster.landuse import classes_of, classes_of_stack
 from jspsr_cli.raster.mosaic import group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.raster.water import flat_water
 from tests.scenes import Array, cop30, terrain, utm, write_raster
 
 UTM33 = CRS.from_epsg(32633)
@@ -167,9 +167,7 @@ def test_overviews_serve_imagery_by_a_fixed_rule(tmp_path: Path) -> None:
     with RasterReader() as reader:
         layer = image_layer(open_image([str(path)]), grid_of(8, 30), reader=reader, stretch=None)
         assert (layer.read(0, 0, 30, 30) == 200).all()
-        heights = HeightLayers(
-            [inspect_raster(str(path)).with_bands([1])], grid_of(8, 30), reader=reader, notes=set(), water=False
-        )
+        heights = HeightLayers([inspect_raster(str(path)).with_bands([1])], grid_of(8, 30), reader=reader, water=False)
         assert (heights.heights.read(0, 0, 30, 30) == 100).all()
 
 
@@ -193,7 +191,7 @@ def test_all_urban_atlas_codes() -> None:
 
 @pytest.mark.parametrize("value", [16, -1, 2.5, 60000, 255, 123456])
 def test_codes_outside_the_table_are_named(value: float) -> None:
-    with pytest.raises(InputError, match=r"use\.tif holds the land use value"):
+    with pytest.raises(ReadFailed, match=r"use\.tif holds the land use value"):
         classes_of(np.array([[1, value]], np.float32), name="use.tif")
 
 

@@ -13,7 +13,6 @@ import torch
 from affine import Affine
 from rasterio.enums import ColorInterp, Resampling
 
-from jspsr_cli.errors import InputError
 from jspsr_cli.pipeline import EnhanceReport, enhance
 from jspsr_cli.plan import EnhanceOptions
 from tests.scenes import Array, heights_of, weights_info, write_raster
@@ -90,7 +89,7 @@ def test_bands_of_an_image_arrive_in_order_on_their_pixels(look: Look) -> None:
     path = guide(look.folder / "rgb.tif", values)
     for band in range(3):
         np.testing.assert_allclose(look("image", path, band=band), values[band] / 255, atol=EXACT)
-    assert (look.report.guide_gaps, look.report.warnings) == (0, [])
+    assert (look.report.guide_gaps, look.report.warnings) == (0, ())
 
 
 def test_a_finer_image_is_averaged(look: Look) -> None:
@@ -164,7 +163,7 @@ def test_16_bit_is_stretched_as_asked(look: Look) -> None:
     values = colours(high=4096, dtype="uint16")
     seen = look("image", guide(look.folder / "image.tif", values), stretch=(500.0, 3000.0))
     np.testing.assert_allclose(seen, np.clip((values[0] - 500.0) / 2500, 0, 1), atol=EXACT)
-    assert look.report.warnings == []
+    assert look.report.warnings == ()
 
 
 @pytest.mark.parametrize("opaque", [None, 255, 65535])
@@ -278,7 +277,7 @@ def test_finer_land_use_goes_by_majority(look: Look, form: str) -> None:
 
 
 def test_an_unknown_class_is_named(look: Look) -> None:
-    with pytest.raises(InputError, match=r"use\.tif holds the land use value 77"):
+    with pytest.raises(ReadFailed, match=r"use\.tif holds the land use value 77"):
         look("mask", guide(look.folder / "use.tif", np.full((ROWS, COLS), 77, dtype=np.uint8)))
     assert not look.output.exists()
 

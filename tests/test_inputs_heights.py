@@ -175,13 +175,15 @@ def test_a_shore_is_a_slope(tmp_path: Path) -> None:
     assert out.max() < LEVEL + 1.2 * BANK
 
 
-def test_whole_metres_are_not_taken_for_water(tmp_path: Path) -> None:
-    dem, guide = scene(tmp_path, np.round(hills() / 20).astype(np.float32))
+@pytest.mark.parametrize("step", [1, 0.5, 0.1, 0.01])
+def test_rounded_land_is_not_taken_for_water(tmp_path: Path, step: float) -> None:
+    gentle = hills() / 200 * 10 * step  # level over several pixels when rounded
+    dem, guide = scene(tmp_path, (np.round(gentle / step) * step).astype(np.float32))
     report = run(dem, guide, tmp_path / "out.tif")
     warped = bicubic(dem, *centres(tmp_path / "out.tif"))
     known = np.isfinite(warped)
     np.testing.assert_allclose(heights_of(tmp_path / "out.tif")[known], warped[known], atol=1e-3, rtol=0)
-    assert any("whole metres" in warning for warning in report.warnings)
+    assert any(f"rounded to {step:g} m" in warning for warning in report.warnings)
 
 
 def south_up(path: Path, heights: Array) -> Path:

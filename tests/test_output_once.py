@@ -15,7 +15,7 @@ import rasterio.warp
 import torch
 from rasterio.shutil import copy as gdal_copy
 
-from jspsr_cli.errors import JspsrError, OutputExists, PredictionFailed, ReadFailed
+from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, PredictionFailed, ReadFailed
 from jspsr_cli.plan import EnhanceOptions
 from tests.test_output import CRS, LONG_AGO, NORTH, WEST, Job, dem_at, old_job
 
@@ -68,9 +68,15 @@ def test_a_broken_run_leaves_nothing(job: Job, error: BaseException, previous: b
     assert not previous or job.output.read_bytes() == b"what was there before"
 
 
-def test_values_that_are_not_finite_are_an_error(job: Job) -> None:
-    with pytest.raises(PredictionFailed, match="not finite"):
-        job.run(not_a_height)
+def beyond_all_heights(dem: torch.Tensor, **_: torch.Tensor) -> torch.Tensor:
+    """Finite, but not when it is turned into metres."""
+    return torch.full_like(dem, 200)
+
+
+@pytest.mark.parametrize("predictor", [not_a_height, beyond_all_heights])
+def test_values_that_are_no_heights_are_an_error(job: Job, predictor: Any) -> None:
+    with pytest.raises(PredictionFailed, match="no heights"):
+        job.run(predictor)
     assert names(job.output.parent) == []
 
 
@@ -121,6 +127,35 @@ def test_the_same_command_again_does_no_work(job: Job) -> None:
     assert job.output.stat() == before
     again = replace(job, options=EnhanceOptions(overwrite=True)).run()
     assert not again.already_done
+
+
+def test_saying_what_is_the_default_anyway_is_the_same_command(job: Job) -> None:
+    job.run()
+    said = EnhanceOptions(precision="float32", window=64, guide_gaps="nodata", batch_size=3)
+    assert replace(job, options=said).run(never).already_done
+
+
+def test_weights_with_odd_descriptions_are_made_once(job: Job) -> None:
+    odd = {"licence": "", "trained_on": " Angers ", "attribution": "me"}
+    job.run(**odd)
+    assert job.run(never, **odd).already_done
+
+
+def test_a_full_disk_does_not_matter_to_what_is_done(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.run()
+    monkeypatch.setattr("jspsr_cli.raster.writer.DISK_BYTES_PER_PIXEL", 1e15)
+    assert job.run(never).already_done
+    with pytest.raises(OutputNotWritable, match="MB free"):
+        replace(job, options=EnhanceOptions(overwrite=True)).run(never)
+
+
+def test_a_tile_behind_a_vrt_is_an_input(job: Job) -> None:
+    vrt = job.dem.with_suffix(".vrt")
+    gdal_copy(job.dem, vrt, driver="VRT")
+    before = job.dem.read_bytes()
+    with pytest.raises(OutputExists, match="one of the inputs"):
+        replace(job, dem=vrt, output=job.dem, options=EnhanceOptions(overwrite=True)).run(never)
+    assert job.dem.read_bytes() == before
 
 
 def touch(path: Path) -> None:

@@ -81,6 +81,12 @@ def test_batches_do_not_show(scene: tuple[Path, Path], tmp_path: Path, batch: in
     assert (np.abs(other - whole) <= tolerance)[~np.isnan(whole)].all()
 
 
+def test_a_network_in_training_mode_is_put_right(scene: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its batch statistics would make a window depend on the others of its batch."""
+    expected = run(scene, tmp_path, network())
+    assert np.array_equal(run(scene, tmp_path, network().train()), expected, equal_nan=True)
+
+
 def test_two_areas_agree_where_they_meet(scene: tuple[Path, Path], tmp_path: Path) -> None:
     """Another area means other strips and other neighbours in a batch; the windows are the same."""
     whole = run(scene, tmp_path, network())

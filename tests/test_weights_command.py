@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from jspsr_cli.commands import weights as command
 from jspsr_cli.commands.weights import cli
+from jspsr_cli.main import cli as jspsr
 from jspsr_models import WeightsError, identity_checkpoint, load_network, to_released, weights
 from jspsr_models.weights import REGISTRY, WeightsEntry
 
@@ -85,6 +86,15 @@ def test_pull_says_what_licence_the_weights_have(monkeypatch: pytest.MonkeyPatch
 def test_errors_are_left_to_the_edge(tmp_path: Path) -> None:
     for arguments in (("pull", "nope"), ("show", "nope"), ("verify", "nope"), ("convert", "nope", tmp_path / "x")):
         assert isinstance(run(*arguments, code=1).exception, WeightsError)
+
+
+def test_a_wrong_name_ends_with_2_and_a_failed_download_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JSPSR_WEIGHTS_URL", "http://127.0.0.1:9/{id}")
+    monkeypatch.setenv("no_proxy", "*")
+    for name, code, message in (("nope", 2, "no weights are called nope"), ("jspsr-8m-image", 1, "127.0.0.1:9")):
+        result = CliRunner().invoke(jspsr, ["weights", "pull", name])
+        assert result.exit_code == code
+        assert message in result.stderr
 
 
 def test_verify(pulled: str, checkpoint: Path, cache: Path) -> None:

@@ -1,11 +1,10 @@
 """The four kinds of input as layers on the target grid: DEM, image (orthophoto), land use, canopy height."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.windows import Window
-from scipy import ndimage
 
 from jspsr_cli.errors import InputError, WrongBands
 from jspsr_cli.raster.align import AlignedLayer, Sampling, pixel_size
@@ -14,27 +13,23 @@ from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
 from jspsr_cli.raster.mosaic import Mosaic, group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster, stack_bands, with_overview
+from jspsr_cli.raster.water import flat_water, quantum
+from jspsr_cli.scaling import IMAGE_MAX
 from jspsr_cli.types import BoolArray, FloatArray
 
 # Outside these heights in metres lies no land: what a file without a nodata tag holds there is a void. The
 # shore of the Dead Sea is at -430, the deepest open-pit mine above -600, Everest at 8849.
 MIN_HEIGHT, MAX_HEIGHT = -1000.0, 9000.0
 
-# The network sees imagery as 8 bit.
-IMAGE_MAX = 255.0
-
 # Percentiles that imagery of more than 8 bit is stretched between, as is usual for display.
 STRETCH_PERCENTILES = (2.0, 98.0)
 
-# Side of the decimated image that the percentiles are taken from.
+# Side of the square that all decimated images together would fill, from which the percentiles are taken.
 STRETCH_SAMPLE = 1024
 
 # An overview may stand in for the full resolution while this many of its pixels still fit into a target pixel's
 # side, so that averaging has something to average.
 OVERVIEW_PIXELS = 2
-
-# Side of the sample of a DEM that tells whole metres from flattened water.
-WHOLE_METRE_SAMPLE = 256
 
 
 def open_dem(paths: Sequence[str]) -> tuple[RasterFile, ...]:
@@ -118,8 +113,9 @@ def image_stretch(files: Sequence[RasterFile]) -> tuple[float, float] | None:
     """
     if all(file.dtype == "uint8" for file in files):
         return None
+    side = max(1, int(STRETCH_SAMPLE / math.sqrt(len(files))))
     with RasterReader() as reader:
-        pooled = np.concatenate([reader.sample(file, STRETCH_SAMPLE).ravel() for file in files])
+        pooled = np.concatenate([reader.sample(file, side).ravel() for file in files])
     if pooled.size == 0:
         raise InputError(f"{files[0].path} has no data at all: every pixel is nodata, masked or transparent.")
     low, high = (float(v) for v in np.percentile(pooled, STRETCH_PERCENTILES))
@@ -130,42 +126,33 @@ class HeightLayers:
     """The DEM on the target grid in metres, and the water that it holds as exactly flat.
 
     `heights.read` gives (1, rows, columns). Where `water` is asked for, `level.read` gives the level of flat water
-    in and around it, and `share.read` is 1 on the water and half a source pixel around it, and falls to 1/2 at one
-    source pixel from it: see `shore_weight`.
+    in and around it, and `share.read` how far it reaches: see `raster.water`. `notes` says what was found on the way.
     """
 
-    def __init__(
-        self, files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, notes: set[str], water: bool
-    ) -> None:
-        def heights(values: FloatArray) -> FloatArray:
-            strange = implausible(values)
-            if strange.any():
-                notes.add(
-                    f"heights outside {MIN_HEIGHT:g} to {MAX_HEIGHT:g} m in the DEM were taken as voids: "
-                    f"for example {float(values[strange][0]):g}"
-                )
-            return plausible(values)
-
-        def level(values: FloatArray) -> FloatArray:
-            return flat_water(plausible(values)[0])[0][None]
-
-        def share(values: FloatArray) -> FloatArray:
-            return flat_water(plausible(values)[0])[1][None]
-
-        def layer(sampling: Sampling) -> AlignedLayer:
-            return AlignedLayer(mosaics, grid, reader=reader, sampling=sampling)
-
-        mosaics = group_mosaics(files)
-        self.heights = layer(Sampling(Resampling.average, Resampling.cubic, heights))
+    def __init__(self, files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, water: bool) -> None:
+        self.notes: set[str] = set()
         self.level: AlignedLayer | None = None
         self.share: AlignedLayer | None = None
-        if not water:
-            return
-        if _whole_metres(mosaics[0], reader):
-            notes.add("the DEM holds whole metres, so flat water cannot be told from level ground: --water network")
-            return
-        self.level = layer(Sampling(Resampling.nearest, Resampling.nearest, level))
-        self.share = layer(Sampling(Resampling.average, Resampling.bilinear, share))
+        mosaics = group_mosaics(files)
+
+        def layer(finer: Resampling, coarser: Resampling, prepare: Callable[[FloatArray], FloatArray]) -> AlignedLayer:
+            return AlignedLayer(mosaics, grid, reader=reader, sampling=Sampling(finer, coarser, prepare))
+
+        self.heights = layer(Resampling.average, Resampling.cubic, self._noted)
+        step = quantum(files, reader) if water else None
+        if step:
+            self.notes.add(
+                f"the DEM is rounded to {step:g} m, so flat water cannot be told from level ground: "
+                "all of it was left to the network"
+            )
+        elif water:
+            self.level = layer(Resampling.nearest, Resampling.nearest, lambda z: flat_water(plausible(z)[0])[0][None])
+            self.share = layer(Resampling.average, Resampling.bilinear, lambda z: flat_water(plausible(z)[0])[1][None])
+
+    def _noted(self, heights: FloatArray) -> FloatArray:
+        if implausible(heights).any():
+            self.notes.add(f"heights outside {MIN_HEIGHT:g} to {MAX_HEIGHT:g} m in the DEM were taken as voids")
+        return plausible(heights)
 
 
 def implausible(heights: FloatArray) -> BoolArray:
@@ -178,56 +165,6 @@ def plausible(heights: FloatArray) -> FloatArray:
     """Heights in metres with the implausible ones void."""
     result: FloatArray = np.where(implausible(heights), np.float32(np.nan), heights)
     return result
-
-
-def shore_weight(share: FloatArray) -> FloatArray:
-    """Weight of the water level for what `HeightLayers.share` gives: 1 on water, 0 from one source pixel on.
-
-    The slope in between takes half a source pixel: the pixel beside the water is part water, part shore, and a bank
-    that starts at the water's edge itself would be a wall.
-    """
-    weight: FloatArray = np.clip(2 * np.nan_to_num(share) - 1, 0, 1)
-    return weight
-
-
-def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Level and share of flattened water in source pixels (rows, columns).
-
-    Water is every 3 x 3 pixels of exactly one value: float32 heights of land never repeat so, edited water
-    always does. Both results reach one pixel further.
-
-    Returns:
-        level: metres; NaN further from water than one pixel.
-        share: 1 on water and the pixels beside it, 0 elsewhere; NaN where `heights` is void.
-    """
-    void = np.isnan(heights)
-    # Voids and what lies beyond the array must not look flat: they are lowest and highest at once.
-    low = ndimage.minimum_filter(np.where(void, -np.inf, heights), 3, mode="constant", cval=-np.inf)
-    high = ndimage.maximum_filter(np.where(void, np.inf, heights), 3, mode="constant", cval=np.inf)
-    water = ndimage.binary_dilation(low == high, np.ones((3, 3)))
-    known = np.where(water, heights, -np.inf)
-    level = ndimage.maximum_filter(known, 3, mode="constant", cval=-np.inf)
-    level = np.where(water, heights, level).astype(np.float32)
-    level[np.isneginf(level)] = np.nan
-    share = ndimage.binary_dilation(water, np.ones((3, 3))).astype(np.float32)
-    share[void] = np.nan
-    return level, share
-
-
-def _whole_metres(mosaic: Mosaic, reader: RasterReader) -> bool:
-    """Whether the DEM was rounded to metres, judged in the middle of its first file, its commonest value aside."""
-    file = mosaic.files[0]
-    if np.issubdtype(np.dtype(file.dtype), np.integer) and file.scaling[0] == 1:
-        return True
-    height, width = min(WHOLE_METRE_SAMPLE, file.height), min(WHOLE_METRE_SAMPLE, file.width)
-    window = Window((file.width - width) // 2, (file.height - height) // 2, width, height)
-    sample = reader.read(file, window)
-    values, counts = np.unique(sample[np.isfinite(sample)], return_counts=True)
-    if len(values) < 2:
-        return False
-    rest = np.arange(len(values)) != counts.argmax()
-    whole = values == np.round(values)
-    return bool(counts[rest & whole].sum() > 0.9 * counts[rest].sum())
 
 
 def image_layer(

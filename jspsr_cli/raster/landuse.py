@@ -6,7 +6,7 @@ grouped by their first two).
 
 import numpy as np
 
-from jspsr_cli.errors import InputError
+from jspsr_cli.errors import ReadFailed
 from jspsr_cli.types import FloatArray
 
 # Classes 0 (no information) to 14 (water): one band each in the network's one-hot stack.
@@ -31,7 +31,7 @@ def classes_of(values: FloatArray, *, name: str) -> FloatArray:
     """Classes 0..14 of DFC2022 classes or Urban Atlas 2012 codes (e.g. 11210); NaN stays NaN.
 
     Raises:
-        InputError: a value is in neither table; the sentence names it and the file.
+        ReadFailed: a value is in neither table; the sentence names it and the file.
     """
     classes = values.copy()
     classes[classes == CLOUDS] = NO_INFORMATION
@@ -42,7 +42,7 @@ def classes_of(values: FloatArray, *, name: str) -> FloatArray:
     known = np.isnan(classes) | ((classes >= 0) & (classes < CLASS_COUNT) & (classes == np.floor(classes)))
     if not known.all():
         stranger = float(values[~known][0])
-        raise InputError(
+        raise ReadFailed(
             f"{name} holds the land use value {stranger:g}, which is neither a DFC2022 class (0 to 14) nor an "
             "Urban Atlas 2012 code: reclassify it first."
         )

@@ -11,6 +11,9 @@ LICENCE_TAG = "JSPSR_LICENCE"
 ATTRIBUTION_TAG = "JSPSR_ATTRIBUTION"
 VERTICAL_TAG = "JSPSR_VERTICAL_DATUM"
 
+# Between the entries of one tag; attributions hold commas and semicolons.
+SEPARATOR = " | "
+
 UNKNOWN_DATUM = "that of the input DEM, which does not say which"
 
 
@@ -28,7 +31,7 @@ class Product:
 # Licence terms: Copernicus DEM licence of ESA; FABDEM data page of the University of Bristol.
 PRODUCTS = (
     Product(
-        re.compile(r"Copernicus_DSM_(COG_)?(10|30)_", re.IGNORECASE),
+        re.compile(r"Copernicus_DSM_(COG_)?(10|30)_|(COP|GLO)[-_]?(30|90)", re.IGNORECASE),
         "Copernicus DEM",
         "free of charge, with attribution",
         "produced using Copernicus WorldDEM-30 (c) DLR e.V. 2010-2014 and (c) Airbus Defence and Space GmbH "
@@ -52,15 +55,15 @@ def product_of(file: RasterFile) -> Product | None:
 
 def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
     """Licences and attributions that an output passes on from its inputs, each once."""
-    licences, attributions = [], []
+    licences: list[str] = []
+    attributions: list[str] = []
     for file in files:
+        licences += file.tags.get(LICENCE_TAG, "").split(SEPARATOR)
+        attributions += (file.tags.get(ATTRIBUTION_TAG) or file.tags.get("TIFFTAG_COPYRIGHT", "")).split(SEPARATOR)
         product = product_of(file)
         if product:
             licences.append(f"{product.name}: {product.licence}")
             attributions.append(product.attribution)
-        else:
-            licences.append(file.tags.get(LICENCE_TAG, ""))
-            attributions.append(file.tags.get(ATTRIBUTION_TAG) or file.tags.get("TIFFTAG_COPYRIGHT", ""))
     return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
 
 

@@ -12,7 +12,7 @@ from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
-from jspsr_cli.raster.sources import RasterFile, readable
+from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.types import BoolArray, FloatArray
 
 # Open files kept at once: a mosaic may have thousands of tiles, a process only some hundred handles.
@@ -39,8 +39,10 @@ class RasterReader:
         key = (file.path, file.overview)
         if key not in self._open:
             options = {} if file.overview is None else {"overview_level": file.overview}
-            with readable(file.path):
+            try:
                 self._open[key] = rasterio.open(file.path, **options)
+            except GDAL_ERRORS as error:
+                raise ReadFailed(f"{file.path} cannot be opened any more: {reason(error)}.") from error
             if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)

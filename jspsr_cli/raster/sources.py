@@ -98,7 +98,7 @@ def short_name(path: str) -> str:
 
 
 @contextmanager
-def readable(path: str) -> Iterator[None]:
+def _readable(path: str) -> Iterator[None]:
     """Say which raster could not be opened, and GDAL's reason."""
     try:
         with warnings.catch_warnings():
@@ -118,7 +118,7 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
         MissingCRS: it has no CRS, or only ground control points.
     """
     options = {} if overview is None else {"overview_level": overview}
-    with readable(path), rasterio.open(path, **options) as dataset:
+    with _readable(path), rasterio.open(path, **options) as dataset:
         if not dataset.crs:
             raise MissingCRS(f"{path} has no CRS: assign the right one, for example with gdal_edit.py -a_srs.")
         if dataset.transform.is_identity and not dataset.gcps[0]:

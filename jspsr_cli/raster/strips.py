@@ -8,6 +8,7 @@ import numpy as np
 from jspsr_cli.raster.align import AlignedLayer
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.inputs import HeightLayers
+from jspsr_cli.raster.target import Target
 from jspsr_cli.scaling import BASE_METRES
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.types import BoolArray, FloatArray
@@ -27,7 +28,7 @@ class Strip:
 
     `row` and `col` are the first pixel of the windows, counted from the origin of the CRS. `heights` (metres)
     reaches `margin` pixels further on every side, for the base; the guides, (bands, rows, columns), and the water do
-    not.
+    not. `inside` is True inside the polygon asked for, if one was.
     """
 
     row: int
@@ -36,6 +37,13 @@ class Strip:
     heights: FloatArray
     guides: dict[str, FloatArray]
     water: tuple[FloatArray, FloatArray] | None
+    inside: BoolArray | None
+
+    @property
+    def known(self) -> BoolArray:
+        """Where the output can have data: a height, inside the polygon."""
+        known: BoolArray = ~np.isnan(self.dem)
+        return known if self.inside is None else known & self.inside
 
     @property
     def dem(self) -> FloatArray:
@@ -76,11 +84,12 @@ def base_margin(grid: Grid, lattice: Lattice) -> int:
     return max(0, -((lattice.size - pixels) // 2))
 
 
-def aligned_strips(layers: Layers, grid: Grid, lattice: Lattice) -> Iterator[Strip]:
-    """The strips of `grid` from north to south.
+def aligned_strips(layers: Layers, target: Target, lattice: Lattice) -> Iterator[Strip]:
+    """The strips of `target` from north to south.
 
-    Pixels beyond the grid are real ones where the sources have them.
+    Pixels beyond its grid are real ones where the sources have them.
     """
+    grid, area = target.grid, target.area
     row0, col0 = grid.origin
     rows = lattice.starts(row0, row0 + grid.height)
     cols = lattice.starts(col0, col0 + grid.width)
@@ -99,4 +108,5 @@ def aligned_strips(layers: Layers, grid: Grid, lattice: Lattice) -> Iterator[Str
             heights=heights.take(top - margin, bottom + margin)[0],
             guides={name: rolling.take(top, bottom) for name, rolling in guides.items()},
             water=(level.take(top, bottom)[0], share.take(top, bottom)[0]) if level and share else None,
+            inside=area.inside(grid.part(top, left, lattice.size, width)) if area else None,
         )

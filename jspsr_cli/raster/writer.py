@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +51,20 @@ def check_disk(output: Path, grid: Grid) -> None:
             f"{output.parent} has {free / 1e6:,.0f} MB free and the work may need {need / 1e6:,.0f} MB: "
             "free some, write elsewhere, or choose a smaller area."
         )
+
+
+def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: Sequence[str]) -> bool:
+    """Whether `output` exists with this grid and these tags, and is younger than the files it was `made_of`."""
+    try:
+        with rasterio.open(output) as dataset:
+            place = (dataset.crs, dataset.transform, dataset.width, dataset.height)
+            found = dataset.tags()
+    except GDAL_ERRORS:
+        return False
+    made = output.stat().st_mtime
+    same = place == (grid.crs, grid.transform, grid.width, grid.height)
+    younger = all(os.stat(path).st_mtime <= made for path in made_of)
+    return same and younger and all(found.get(key) == value for key, value in tags.items())
 
 
 class OutputWriter:

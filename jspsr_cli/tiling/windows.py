@@ -7,14 +7,12 @@ from functools import cached_property
 import numpy as np
 
 from jspsr_cli.errors import InvalidOption
+from jspsr_cli.limits import LARGEST_WINDOW, SMALLEST_WINDOW, WINDOW_STEP
 from jspsr_cli.types import FloatArray
 
 # The network pads with zeros, and its propagation step samples beyond the edge: its border is unreliable.
 BORDER = 6
 
-# The network halves its input three times. Windows that start on multiples of this see the same ground at the
-# same place of their coarsest level, which is one difference less between neighbours.
-ALIGNMENT = 8
 
 # A taper over fewer pixels than this would be a step again.
 MIN_TAPER = 4
@@ -34,25 +32,30 @@ class Lattice:
     overlap: int
 
     def __post_init__(self) -> None:
-        if self.size % ALIGNMENT or self.size < 4 * ALIGNMENT:
-            raise InvalidOption(f"A window of {self.size} pixels cannot work: take a multiple of 8 from 32 on.")
+        if self.size % WINDOW_STEP or not SMALLEST_WINDOW <= self.size <= LARGEST_WINDOW:
+            raise InvalidOption(
+                f"A window of {self.size} pixels cannot work: take a multiple of {WINDOW_STEP} from {SMALLEST_WINDOW} "
+                f"to {LARGEST_WINDOW}."
+            )
         least = 2 * BORDER + MIN_TAPER
         if not least <= self.overlap < self.size:
             raise InvalidOption(
                 f"Windows of {self.size} pixels that overlap by {self.overlap} cannot be blended: choose an overlap "
-                f"between {least / self.size:.3f} and {1 - ALIGNMENT / self.size:.3f}."
+                f"between {least / self.size:.3f} and {1 - WINDOW_STEP / self.size:.3f}."
             )
 
     @classmethod
     def of_share(cls, size: int, share: float) -> "Lattice":
         """Windows that overlap by `share` of their size, rounded up to a multiple of 8 pixels.
 
+        So windows start where the coarsest level of the network has a pixel, the same for all of them.
+
         Raises:
             InvalidOption: see the class.
         """
         if not 0 <= share < 1:
             raise InvalidOption(f"An overlap of {share:g} is not a share from 0 up to, not including, 1.")
-        return cls(size, math.ceil(share * size / ALIGNMENT) * ALIGNMENT)
+        return cls(size, math.ceil(share * size / WINDOW_STEP) * WINDOW_STEP)
 
     @property
     def stride(self) -> int:

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import IO, BinaryIO
 
-from jspsr_models.errors import WeightsError
+from jspsr_models.errors import DownloadFailed, WeightsError, WeightsNotWritten
 
 # Bytes so far, and in all if known.
 Progress = Callable[[int, int | None], None]
@@ -22,7 +22,9 @@ def download_url(url: str, file: BinaryIO, *, progress: Progress | None = None) 
     """Write what lies at an http(s) URL to an open file and return the URL.
 
     Raises:
-        WeightsError: for any failure, among them a web page in place of a file, and a body cut short.
+        DownloadFailed: for any failure, among them a web page in place of a file, and a body cut short.
+        WeightsNotWritten: if the file cannot be written to.
+        WeightsError: for another kind of URL.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise WeightsError(f"weights are pulled over http or https, not from {url}.")
@@ -32,10 +34,12 @@ def download_url(url: str, file: BinaryIO, *, progress: Progress | None = None) 
             _copy(response, file, url, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        raise WeightsError(f"{url} answers {error.code} {error.reason}; try again later.") from error
+        raise DownloadFailed(f"{url} answers {error.code} {error.reason}; try again later.") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise WeightsError(f"{url} could not be downloaded ({reason}); check the connection and try again.") from error
+        raise DownloadFailed(
+            f"{url} could not be downloaded ({reason}); check the connection and try again."
+        ) from error
     return url
 
 
@@ -43,7 +47,7 @@ def download_drive(drive_id: str, file: BinaryIO, *, progress: Progress | None =
     """Write a file of the public drive, behind its confirmation page, to an open file; return its address.
 
     Raises:
-        WeightsError: for any failure, among them the drive's page about a used-up quota.
+        DownloadFailed: for any failure, among them the drive's page about a used-up quota.
     """
     import gdown  # takes a third of a second
 
@@ -62,7 +66,7 @@ def download_drive(drive_id: str, file: BinaryIO, *, progress: Progress | None =
     # gdown's own errors and those of requests have no common base but this.
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise WeightsError(
+        raise DownloadFailed(
             f"{url} could not be downloaded ({lines[0].rstrip('.:')}); the drive limits downloads a day, so "
             "try again later, or download it in a browser and give the file's path."
         ) from error
@@ -71,7 +75,7 @@ def download_drive(drive_id: str, file: BinaryIO, *, progress: Progress | None =
 
 def _check_type(content_type: str, url: str) -> None:
     if content_type == "text/html":
-        raise WeightsError(f"{url} answers with a web page, not with weights; its quota may be used up, try later.")
+        raise DownloadFailed(f"{url} answers with a web page, not with weights; its quota may be used up, try later.")
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, progress: Progress | None) -> None:
@@ -85,14 +89,14 @@ def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, progres
         _write(file, chunk)
     # read() does not say so when the connection ends before the announced length.
     if total is not None and done != total:
-        raise WeightsError(f"{url} broke off after {done} of {total} bytes; try again.")
+        raise DownloadFailed(f"{url} broke off after {done} of {total} bytes; try again.")
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
     try:
         file.write(chunk)
     except OSError as error:
-        raise WeightsError(
+        raise WeightsNotWritten(
             f"{file.name} cannot be written ({error.strerror or error}); make room, or set JSPSR_CACHE."
         ) from error
 
@@ -100,7 +104,7 @@ def _write(file: IO[bytes], chunk: bytes) -> None:
 def _limited(progress: Progress | None, url: str) -> Progress:
     def report(done: int, total: int | None) -> None:
         if max(done, total or 0) > MAX_BYTES:
-            raise WeightsError(f"{url} is larger than {MAX_BYTES >> 30} GiB, so it is no checkpoint of this network.")
+            raise DownloadFailed(f"{url} is larger than {MAX_BYTES >> 30} GiB, so it is no checkpoint of this network.")
         if progress is not None:
             progress(done, total)
 

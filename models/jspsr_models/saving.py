@@ -1,16 +1,15 @@
 """Writing weights as safetensors, which hold no code, together with what is known about them."""
 
-import contextlib
 import dataclasses
 import hashlib
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 
-from jspsr_models.errors import WeightsError
+from jspsr_models.errors import UnusableTarget, WeightsNotWritten
+from jspsr_models.files import appearing
 from jspsr_models.info import METADATA_KEY, WeightsInfo
 from jspsr_models.loading import load_network
 from jspsr_models.network import JSPSR
@@ -28,7 +27,7 @@ def save_network(network: JSPSR, path: str | os.PathLike[str], info: WeightsInfo
         What `load_network` will say about the file.
 
     Raises:
-        WeightsError: if the file cannot be written.
+        WeightsNotWritten: if the file cannot be written.
     """
     target = Path(path)
     info = dataclasses.replace(
@@ -36,15 +35,11 @@ def save_network(network: JSPSR, path: str | os.PathLike[str], info: WeightsInfo
     )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     content = safetensors.torch.save(tensors, metadata={METADATA_KEY: info.to_json()})
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(content)
-        os.replace(part, target)
+        with appearing(target) as part:
+            part.write_bytes(content)
     except OSError as error:
-        raise WeightsError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is gone if all went well
-            part.unlink()
+        raise WeightsNotWritten(f"{target} cannot be written: {error.strerror or error}.") from error
     return dataclasses.replace(info, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -69,10 +64,15 @@ def convert_weights(
         What `load_network` will say about the new file.
 
     Raises:
-        WeightsError: if the source cannot be loaded, or the target exists or cannot be written.
+        UnusableTarget: if the target exists and is not to be replaced, or its folder does not exist.
+        WeightsNotWritten: if the target cannot be written.
+        WeightsError: if the source cannot be loaded.
     """
+    folder = Path(target).parent
+    if not folder.is_dir():
+        raise UnusableTarget(f"the folder {folder} does not exist; create it first.")
     if Path(target).exists() and not overwrite:
-        raise WeightsError(f"{os.fspath(target)} exists; give another name, or --overwrite to replace it.")
+        raise UnusableTarget(f"{os.fspath(target)} exists; give another name, or --overwrite to replace it.")
     network, info = load_network(source, resolution=resolution)
     changes = {field: value for field, value in stated.items() if value is not None}
     return save_network(network, target, dataclasses.replace(info, **changes))

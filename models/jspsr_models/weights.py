@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,15 @@ from types import MappingProxyType
 import platformdirs
 
 from jspsr_models.download import Progress, download_drive, download_url
-from jspsr_models.errors import WeightsError
+from jspsr_models.errors import (
+    DownloadFailed,
+    UnknownWeights,
+    WeightsChanged,
+    WeightsError,
+    WeightsNotPulled,
+    WeightsNotWritten,
+)
+from jspsr_models.files import appearing
 from jspsr_models.info import WeightsInfo, default_height_range
 
 # Folder of everything that is cached, in place of the platform's own.
@@ -116,10 +123,10 @@ def find_entry(name: str) -> WeightsEntry:
     """Return the registry's entry of that name.
 
     Raises:
-        WeightsError: if there is none.
+        UnknownWeights: if there is none.
     """
     if name not in REGISTRY:
-        raise WeightsError(f"no weights are called {name}; known are {', '.join(REGISTRY)}.")
+        raise UnknownWeights(f"no weights are called {name}; known are {', '.join(REGISTRY)}.")
     return REGISTRY[name]
 
 
@@ -127,7 +134,8 @@ def locate(path_or_name: str | os.PathLike[str]) -> tuple[Path, WeightsEntry | N
     """Return the file of `path_or_name`, and its entry if it is a name in the registry (which goes first).
 
     Raises:
-        WeightsError: if there is no such file, or the name has not been pulled yet.
+        UnknownWeights: if there is no such file.
+        WeightsNotPulled: if the name has not been pulled yet.
     """
     asked = os.fspath(path_or_name)
     entry = REGISTRY.get(asked)
@@ -135,8 +143,10 @@ def locate(path_or_name: str | os.PathLike[str]) -> tuple[Path, WeightsEntry | N
     if os.path.exists(path):  # False, too, for what cannot be a path
         return path, entry
     if entry is not None:
-        raise WeightsError(f"the weights {asked} are not on this machine yet; run: jspsr weights pull {asked}.")
-    raise WeightsError(f"no weights file {asked} exists, and no known weights have that name ({', '.join(REGISTRY)}).")
+        raise WeightsNotPulled(f"the weights {asked} are not on this machine yet; run: jspsr weights pull {asked}.")
+    raise UnknownWeights(
+        f"no weights file {asked} exists, and no known weights have that name ({', '.join(REGISTRY)})."
+    )
 
 
 def recorded_sha256(path: Path, entry: WeightsEntry | None = None) -> str:
@@ -163,11 +173,12 @@ def check_sha256(sha256: str, path: Path, entry: WeightsEntry | None = None) -> 
     """Compare the checksum of a file's content with the recorded one, if there is one.
 
     Raises:
-        WeightsError: if they differ.
+        WeightsChanged: if they differ.
+        WeightsError: if the record beside the file cannot be read.
     """
     expected = recorded_sha256(path, entry)
     if expected not in ("", sha256):
-        raise WeightsError(
+        raise WeightsChanged(
             f"{path} has sha256 {sha256[:12]}…, not {expected[:12]}… as recorded: it was changed or damaged; "
             f"if the new content is meant, delete {_record_of(path).name}, else pull or copy the file again."
         )
@@ -178,11 +189,9 @@ def record_sha256(sha256: str, path: Path) -> None:
     record = _record_of(path)
     if record.exists():
         return
-    part = _part_of(record)
     # Weights in a folder that cannot be written to are as good as any; they just stay unrecorded.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), appearing(record) as part:
         part.write_text(f"{sha256}  {path.name}\n", encoding="ascii")
-        os.replace(part, record)
 
 
 def pull(name: str, *, progress: Progress | None = None) -> Path:
@@ -193,29 +202,27 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         progress: called with the bytes so far and in all (None if unknown).
 
     Raises:
-        WeightsError: for an unknown name, a failed download, or a file that is not what the registry says.
-            Nothing is left behind then.
+        UnknownWeights: for an unknown name.
+        DownloadFailed: for a failed download, or a file that is not what the registry says.
+        WeightsNotWritten: if the cache cannot be written to.
+        WeightsError: if the mirror or the record of an earlier pull cannot be used.
+
+    Nothing is left behind then.
     """
     entry = find_entry(name)
     path = entry.path
     if entry.drive_id is None or path.exists():
         return path
-    from jspsr_models.loading import load_file  # imports torch
-
-    part = _part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        source = _download(entry.drive_id, part, progress)
-        info = load_file(part, entry=entry, label=f"what was downloaded for {name} ({source})")[1]
-        check_sha256(info.sha256, path, entry)
-        # Two processes may come here together: each has its own part, and the last one's equal file stays.
-        os.replace(part, path)
+        recorded_sha256(path, entry)  # a record that cannot be read is better known before the download than after
+        with appearing(path) as part:
+            source = _download(entry.drive_id, part, progress)
+            sha256 = _check_download(part, path, entry, source)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be written ({error.strerror or error}); set {CACHE_VARIABLE}.") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is gone if all went well
-            part.unlink()
-    record_sha256(info.sha256, path)
+        why = error.strerror or error
+        raise WeightsNotWritten(f"{path} cannot be written ({why}); set {CACHE_VARIABLE}.") from error
+    record_sha256(sha256, path)
     return path
 
 
@@ -228,9 +235,17 @@ def _download(drive_id: str, target: Path, progress: Progress | None) -> str:
         return download_drive(drive_id, file, progress=progress)
 
 
+def _check_download(part: Path, path: Path, entry: WeightsEntry, source: str) -> str:
+    """Return the checksum of what was downloaded to `part`, if it can become `path`."""
+    from jspsr_models.loading import load_file  # imports torch
+
+    try:
+        info = load_file(part, entry=entry, label=f"what was downloaded for {entry.info.name} ({source})")[1]
+        check_sha256(info.sha256, path, entry)
+    except WeightsError as error:  # not the fault of what was asked for
+        raise DownloadFailed(str(error)) from error
+    return info.sha256
+
+
 def _record_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
-
-
-def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")

@@ -20,6 +20,7 @@ from jspsr_models import (
     save_network,
     to_released,
 )
+from jspsr_models.errors import UnusableTarget, WeightsNotWritten
 from jspsr_models.inputs import VALID_INPUTS
 
 FillNetwork = Callable[..., JSPSR]
@@ -131,10 +132,10 @@ def test_a_checkpoint_may_carry_the_same_metadata(layout: Layout, state: State, 
 
 
 def test_saving_into_nowhere_leaves_nothing(network: JSPSR, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(WeightsNotWritten, match="cannot be written"):
         save_network(network, tmp_path / "missing" / "small.safetensors", INFO)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(WeightsNotWritten, match="cannot be written"):
         save_network(network, tmp_path / "folder", INFO)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
@@ -148,8 +149,10 @@ def test_converting_keeps_the_values_and_an_existing_file(
     assert (info.name, info.simulated, info.licence) == ("mine", True, "not stated")
     assert info.height_range == (-80.0, 933.0)
     assert same(load_network(target)[0], network)
-    with pytest.raises(WeightsError, match="overwrite"):
+    with pytest.raises(UnusableTarget, match="overwrite"):
         convert_weights(source, target)
+    with pytest.raises(UnusableTarget, match="create it first"):
+        convert_weights(tmp_path / "missing.pt", tmp_path / "missing" / "b.safetensors")
     assert convert_weights(source, target, overwrite=True).name == "a"
 
 

@@ -14,6 +14,7 @@ import torch
 
 from jspsr_models import JSPSR, WeightsError, load_network, to_released, weights
 from jspsr_models.download import download_url
+from jspsr_models.errors import DownloadFailed, WeightsChanged, WeightsNotWritten
 from jspsr_models.weights import WeightsEntry, pull, recorded_sha256
 
 FillNetwork = Callable[..., JSPSR]
@@ -101,9 +102,10 @@ def test_a_failed_download_is_a_sentence_and_leaves_nothing(
     server: Server, cache: Path, mode: str, message: str
 ) -> None:
     server.mode = mode
-    with pytest.raises(WeightsError, match=message) as caught:
+    with pytest.raises(DownloadFailed, match=message) as caught:
         pull(NAME)
     assert str(caught.value).endswith(".")
+    assert caught.value.exit_code == 1
     assert files(cache) == []
     server.mode = "good"
     assert pull(NAME).exists()
@@ -141,7 +143,7 @@ def test_what_is_not_the_weights_is_not_kept(
     message: str,
 ) -> None:
     server.content = make(checkpoint, fill_network, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match=f"what was downloaded for tiny.*{message}"):
+    with pytest.raises(DownloadFailed, match=f"what was downloaded for tiny.*{message}"):
         pull(NAME)
     assert files(cache) == []
 
@@ -152,13 +154,13 @@ def test_a_file_changed_after_it_was_recorded_is_refused(
     path = pull(NAME)
     torch.save(to_released(fill_network(seed=6).state_dict()), path)
     changed = path.read_bytes()
-    with pytest.raises(WeightsError, match="as recorded"):
+    with pytest.raises(WeightsChanged, match="as recorded"):
         load_network(NAME)
     path.unlink()
     assert pull(NAME) == path  # the server still has what was recorded
     path.unlink()
     server.content = changed
-    with pytest.raises(WeightsError, match="as recorded"):
+    with pytest.raises(DownloadFailed, match="as recorded"):
         pull(NAME)
     assert files(cache) == ["tiny.pt.sha256"]
 
@@ -166,7 +168,7 @@ def test_a_file_changed_after_it_was_recorded_is_refused(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_not_blamed_on_the_network(server: Server) -> None:
     with (
-        pytest.raises(WeightsError, match="/dev/full cannot be written"),
+        pytest.raises(WeightsNotWritten, match="/dev/full cannot be written"),
         open("/dev/full", "wb", buffering=0) as full,
     ):
         download_url(f"http://127.0.0.1:{server.server_port}/drive-id", full)
@@ -177,7 +179,7 @@ def test_a_pinned_checksum_goes_before_a_recorded_one(
 ) -> None:
     pinned = dataclasses.replace(entry, info=dataclasses.replace(entry.info, sha256="ab" * 32))
     monkeypatch.setattr(weights, "REGISTRY", MappingProxyType({NAME: pinned}))
-    with pytest.raises(WeightsError, match="not abababababab"):
+    with pytest.raises(DownloadFailed, match="not abababababab"):
         pull(NAME)
     assert files(cache) == []
     assert server.requests == 1
@@ -205,8 +207,18 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("JSPSR_CACHE", str(tmp_path / "file"))
-    with pytest.raises(WeightsError, match=r"cannot be written.*set JSPSR_CACHE"):
+    with pytest.raises(WeightsNotWritten, match=r"cannot be written.*set JSPSR_CACHE") as caught:
         pull(NAME)
+    assert caught.value.exit_code == 1
+    assert server.requests == 0
+
+
+def test_a_record_that_cannot_be_read_is_known_before_the_download(server: Server, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "tiny.pt.sha256").write_text("nothing")
+    with pytest.raises(WeightsError, match="holds no sha256") as caught:
+        pull(NAME)
+    assert caught.value.exit_code == 2
     assert server.requests == 0
 
 
@@ -214,24 +226,27 @@ def test_a_body_without_end_is_cut_off(server: Server, cache: Path, monkeypatch:
     monkeypatch.setattr("jspsr_models.download.MAX_BYTES", 1000)
     for mode in ("good", "unannounced"):
         server.mode = mode
-        with pytest.raises(WeightsError, match="no checkpoint of this network"):
+        with pytest.raises(DownloadFailed, match="no checkpoint of this network"):
             pull(NAME)
     assert files(cache) == []
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    ("url", "message", "exit_code"),
     [
-        ("file:///etc/{id}", "over http or https"),
-        ("http://127.0.0.1:9/{id}", "could not be downloaded"),
-        ("http://[broken/{id}", "could not be downloaded"),
+        ("file:///etc/{id}", "over http or https", 2),
+        ("http://127.0.0.1:9/{id}", "could not be downloaded", 1),
+        ("http://[broken/{id}", "could not be downloaded", 1),
     ],
 )
-def test_mirrors_that_cannot_work(cache: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+def test_mirrors_that_cannot_work(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str, exit_code: int
+) -> None:
     monkeypatch.setenv("JSPSR_WEIGHTS_URL", url)
     monkeypatch.setenv("no_proxy", "*")
-    with pytest.raises(WeightsError, match=message):
+    with pytest.raises(WeightsError, match=message) as caught:
         pull(NAME)
+    assert caught.value.exit_code == exit_code
     assert files(cache) == []
 
 
@@ -260,7 +275,7 @@ def test_errors_of_the_drive_are_one_sentence(cache: Path, monkeypatch: pytest.M
 
     monkeypatch.delenv("JSPSR_WEIGHTS_URL", raising=False)
     monkeypatch.setattr("gdown.download", download)
-    with pytest.raises(WeightsError, match="could not be downloaded") as caught:
+    with pytest.raises(DownloadFailed, match="could not be downloaded") as caught:
         pull(NAME)
     assert "\n" not in str(caught.value)
     assert files(cache) == []

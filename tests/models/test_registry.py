@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jspsr_models import WeightsError, load_network
+from jspsr_models import load_network
+from jspsr_models.errors import UnknownWeights, WeightsNotPulled
 from jspsr_models.inputs import VALID_INPUTS
 from jspsr_models.weights import REGISTRY, WeightsEntry, locate, pull, weights_dir
 
@@ -41,11 +42,11 @@ def test_the_cache_is_where_it_is_told_to_be(
 
 
 def test_names_that_are_not_known_or_not_here() -> None:
-    with pytest.raises(WeightsError, match=r"run: jspsr weights pull tiny\.$"):
+    with pytest.raises(WeightsNotPulled, match=r"run: jspsr weights pull tiny\.$"):
         load_network(NAME)
-    with pytest.raises(WeightsError, match=r"no weights file jspsr-80m exists.*\(tiny\)\.$"):
+    with pytest.raises(UnknownWeights, match=r"no weights file jspsr-80m exists.*\(tiny\)\.$"):
         locate("jspsr-80m")
-    with pytest.raises(WeightsError, match="no weights are called jspsr-80m"):
+    with pytest.raises(UnknownWeights, match="no weights are called jspsr-80m"):
         pull("jspsr-80m")
 
 
