@@ -13,6 +13,7 @@ import torch
 from affine import Affine
 from rasterio.enums import ColorInterp, Resampling
 
+from jspsr_cli.errors import ReadFailed
 from jspsr_cli.pipeline import EnhanceReport, enhance
 from jspsr_cli.plan import EnhanceOptions
 from tests.scenes import Array, heights_of, weights_info, write_raster
