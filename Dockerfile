@@ -6,15 +6,16 @@
 #
 # With an NVIDIA GPU (and NVIDIA's container toolkit on the host):
 #
-#   docker build -t jspsr:cuda --build-arg BASE=nvidia/cuda:12.8.1-base-ubuntu24.04 --build-arg TORCH=pypi .
+#   docker build -t jspsr:cuda --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04 --build-arg TORCH=pypi .
 #   docker run --rm --gpus all ... jspsr:cuda enhance ...
 #
 # BASE    a Debian or Ubuntu image that has Python 3.11 or newer, or can install it, as Ubuntu 24.04 does.
-#         PyTorch's wheels bring their own CUDA libraries, so NVIDIA's smallest image, "base", is enough.
+#         PyTorch's wheels bring their own CUDA libraries, so NVIDIA's smallest image, "base", is enough. Take the
+#         one of the wheel's CUDA version: it refuses to start where the host's driver is too old for that.
 # TORCH   which build of the torch release in constraints.txt:
 #           cpu     small, from PyTorch's index
-#           cu128   or another CUDA version that PyTorch's index has for this release
-#           pypi    the wheel on PyPI, which on Linux has CUDA (several GB)
+#           pypi    the wheel on PyPI, which on Linux has CUDA 13.0 (several GB; Turing GPUs and newer)
+#           cu126   or another CUDA version that PyTorch's index has for this release (12.6 for older GPUs)
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS python

@@ -22,9 +22,14 @@ def test_a_file_takes_its_place_when_the_block_ends(tmp_path: Path) -> None:
 def test_what_was_there_stays_when_the_block_raises(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "target"
     target.write_text("old")
-    with pytest.raises(error), appearing(target) as part:
-        part.write_text("half")
-        raise error
+
+    def fail() -> None:
+        with appearing(target) as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
