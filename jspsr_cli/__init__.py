@@ -1,3 +1,22 @@
 """Bare-earth elevation models from global DEMs and orthophotos: the `jspsr` command line and its library."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jspsr_cli.pipeline import EnhanceReport, enhance
+    from jspsr_cli.plan import EnhanceOptions
+
 __version__ = "0.1.0"
+
+__all__ = ["EnhanceOptions", "EnhanceReport", "__version__", "enhance"]
+
+_LAZY = {"enhance": "pipeline", "EnhanceReport": "pipeline", "EnhanceOptions": "plan"}
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: torch and rasterio take seconds, which `jspsr --help` must not.
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,4 +1,7 @@
-"""The story of `enhance`: target grid -> aligned strips -> windows -> network -> blending -> GeoTIFF."""
+"""The story of `enhance`: target grid -> aligned strips -> windows -> network -> blending -> GeoTIFF.
+
+Not called enhance.py, so that `jspsr_cli.enhance` is always the function and never this module.
+"""
 
 import logging
 import time

@@ -186,3 +186,12 @@ def test_heights_keep_the_vertical_datum_of_the_dem(job: Job, by: str) -> None:
 def test_the_datum_of_a_compound_crs_is_written_down(job: Job) -> None:
     replace(job, dem=dem_at(job.dem.with_name("dhhn.tif"), crs=f"{CRS}+7837")).run()
     assert "DHHN2016" in tags_of(job.output)["JSPSR_VERTICAL_DATUM"]
+
+
+def test_the_library_is_there_by_its_documented_name() -> None:
+    import jspsr_cli
+
+    assert jspsr_cli.enhance is enhance
+    assert jspsr_cli.EnhanceOptions is EnhanceOptions
+    with pytest.raises(AttributeError):
+        jspsr_cli.nothing  # noqa: B018
