@@ -37,6 +37,7 @@ _WHY_OSERROR = {
     errno.EACCES: "permission denied; choose another folder or ask for the right to use this one",
     errno.EPERM: "permission denied; choose another folder or ask for the right to use this one",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENAMETOOLONG: "the name is longer than the file system allows; choose a shorter one",
     errno.EIO: "the disk or network share failed; try again when it works",
     errno.ESTALE: "the network share was lost; try again when it is back",
 }
@@ -101,6 +102,9 @@ VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
     "click.exceptions.Abort": _interrupted,
     "builtins.BrokenPipeError": _closed_pipe,
     "builtins.OSError": _system_error,
+    "rasterio.errors.CRSError": lambda error: _Verdict(
+        1, f"error: PROJ cannot work here ({error}); if PROJ_LIB or PROJ_DATA is set, unset it."
+    ),
     "builtins.MemoryError": lambda _: _Verdict(
         1, "error: the memory of this machine does not suffice; try a smaller --batch-size or --window."
     ),

@@ -99,7 +99,7 @@ overlap = click.option(
 
 batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=65_536),
     metavar="N",
     show_default="by the device",
     help="Windows per pass of the network. Lower it if memory does not suffice; the result stays the same.",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from jspsr_cli.types import Bounds
 
+# A third of what float32 can hold, so that the distance of two pixels is a float32 too.
+_LARGEST_PIXEL = 1e38
+
 # WKT of a compound CRS with all its parameters has about 10 kB; more is a mistake, or an attack on a parser.
 _LONGEST_CRS = 100_000
 
@@ -126,6 +129,8 @@ class StretchType(TextType):
         low, high = numbers
         if low >= high:
             raise ValueError(f"LO ({low:.10g}) is not less than HI ({high:.10g}).")
+        if max(abs(low), abs(high)) > _LARGEST_PIXEL or high - low < 1 / _LARGEST_PIXEL:
+            raise ValueError("LO and HI are further apart, or nearer together, than the pixels of an image can be.")
         return low, high
 
 

@@ -28,12 +28,13 @@ from jspsr_cli.scaling import CANOPY_MAX
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import Bounds, FloatArray, Progress
 
-# GDAL's block cache would grow to 5 % of the machine's memory.
+# GDAL's block cache would grow to 5 % of the machine's memory. 256 MB of small blocks that make way for large ones also
+# leave the heap in pieces: the peak then grew by half from 32,768 to 131,072 rows, and by 3 % with 64 MB. VSI_CACHE
+# would add 25 MB for every open file.
 GDAL_OPTIONS = {
-    "GDAL_CACHEMAX": 256 * 2**20,
+    "GDAL_CACHEMAX": 64 * 2**20,
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "1",
-    "VSI_CACHE": "TRUE",
 }
 
 T = TypeVar("T")

@@ -103,6 +103,8 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         WeightsError: the weights cannot be loaded.
     """
     output = output or Path(f"{Path(short_name(inputs.dem[0])).stem}_bare_earth.tif")
+    if output.is_symlink():  # written through, not replaced
+        output = Path(os.path.realpath(output))
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
     _check_output(output, [*inputs.paths, *others])
     _check_options(inputs, options)
@@ -162,10 +164,12 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
         raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
     if output.is_dir():
         raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
+    if output.exists() and not output.is_file():
+        raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
     if not os.access(folder, os.W_OK):
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
     for path in inputs:
-        same = os.path.abspath(path) == os.path.abspath(output)
+        same = os.path.realpath(path) == os.path.realpath(output)
         if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):
             raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
 

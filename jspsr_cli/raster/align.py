@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from jspsr_cli.errors import NoOverlap, ReadFailed
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
-from jspsr_cli.raster.grid import WGS84, Grid, project_bounds, unite
+from jspsr_cli.raster.grid import WGS84, WIDE_DEGREES, Grid, project_bounds, unite
 from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.types import FloatArray
@@ -36,7 +36,7 @@ MARGIN = 8
 # Source pixels of one block, so that a 10 cm orthophoto under a wide strip does not fill the memory: 3 float32
 # bands of this size are 24 MB.
 BLOCK_SOURCE_PIXELS = 2_000_000
-MIN_BLOCK, MAX_BLOCK = 16, 1024
+MIN_BLOCK, MAX_BLOCK = 1, 1024
 
 # Points per side at which a block's footprint in the source is probed.
 PROBES = 9
@@ -61,14 +61,16 @@ def pixel_size(mosaic: Mosaic, grid: Grid) -> float:
     """Side in metres of a source pixel of `mosaic`, seen on the target grid.
 
     Measured at the middle of the source, so that it is the same for every run; where that has no place in the
-    target CRS (a world mosaic), at the middle of the grid.
+    target CRS, or is far from it (a world mosaic), at the middle of the grid.
     """
     hull = mosaic.hull
     west, south, east, north = grid.bounds
     target = transform(grid.crs, mosaic.crs, [(west + east) / 2], [(south + north) / 2])
-    middle = ~mosaic.transform * (target[0][0], target[1][0])
-    places = [(hull.col_off + hull.width / 2, hull.row_off + hull.height / 2), middle]
-    for col, row in places:
+    there = ~mosaic.transform * (target[0][0], target[1][0])
+    middle = (hull.col_off + hull.width / 2, hull.row_off + hull.height / 2)
+    # Far from its own zone a projection still gives numbers, which are thousands of times too large.
+    wide = hull.width * abs(mosaic.transform.a) > WIDE_DEGREES and mosaic.crs.is_geographic
+    for col, row in (there, middle) if wide else (middle, there):
         corners = [mosaic.transform * c for c in ((col, row), (col + 1, row), (col, row + 1))]
         try:
             xs, ys = transform(mosaic.crs, grid.crs, *zip(*corners, strict=True))
@@ -127,7 +129,9 @@ class AlignedLayer:
                     if not missing.any():
                         break
                     values = self._warp(mosaic, block, size, area)
-                    if values is not None:
+                    if values is not None and missing.all():
+                        part[...] = values
+                    elif values is not None:
                         part[:, missing] = values[:, missing]
         return result
 
@@ -148,8 +152,8 @@ class AlignedLayer:
         return values
 
     def _source(self, mosaic: Mosaic, area: str, place: "_Place") -> "_SourceBlock | None":
-        """Prepared pixels of `mosaic` that `place` needs, and some beyond its edge where it is not the only one."""
-        window = _footprint(mosaic, place, beyond=MARGIN if len(self._mosaics) > 1 else 0)
+        """Prepared pixels of `mosaic` that `place` needs, voids beyond its edge among them."""
+        window = _footprint(mosaic, place)
         if window is None:
             return None
         pixels = self._sampling.prepare(mosaic.read(self._reader, window))
@@ -225,8 +229,12 @@ def _apply(t: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatAr
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
-def _footprint(mosaic: Mosaic, place: _Place, *, beyond: int) -> Window | None:
-    """Source pixels that `place` needs, up to `beyond` the edge of the mosaic, or None where it has none of them."""
+def _footprint(mosaic: Mosaic, place: _Place) -> Window | None:
+    """Source pixels that `place` needs, or None where the mosaic has none of them.
+
+    It reaches `MARGIN` pixels beyond the edge of the mosaic: GDAL treats what is void otherwise than what is outside,
+    and an edge must not depend on what else is there.
+    """
     xs = np.linspace(0, place.width, PROBES)
     ys = np.linspace(0, place.height, PROBES)
     cols, rows = np.meshgrid(xs, ys)
@@ -245,6 +253,6 @@ def _footprint(mosaic: Mosaic, place: _Place, *, beyond: int) -> Window | None:
         return None
     if top >= hull.row_off + hull.height or bottom <= hull.row_off:
         return None
-    left, right = max(left, hull.col_off - beyond), min(right, hull.col_off + hull.width + beyond)
-    top, bottom = max(top, hull.row_off - beyond), min(bottom, hull.row_off + hull.height + beyond)
+    left, right = max(left, hull.col_off - MARGIN), min(right, hull.col_off + hull.width + MARGIN)
+    top, bottom = max(top, hull.row_off - MARGIN), min(bottom, hull.row_off + hull.height + MARGIN)
     return Window(left, top, right - left, bottom - top)

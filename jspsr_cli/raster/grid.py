@@ -115,8 +115,16 @@ def horizontal(crs: CRS) -> CRS:
 
 def vertical_name(crs: CRS) -> str:
     """Name of the vertical part of a compound `crs`, or nothing."""
+    whole = pyproj.CRS.from_wkt(crs.to_wkt())
+    if not whole.is_compound and len(whole.axis_info) > 2:
+        return "ellipsoidal height"
+    return next((str(part.name) for part in whole.sub_crs_list if part.is_vertical), "")
+
+
+def vertical_metres(crs: CRS) -> float | None:
+    """Length in metres of the vertical unit of `crs`, or None where it has no vertical part."""
     parts = pyproj.CRS.from_wkt(crs.to_wkt()).sub_crs_list
-    return next((str(part.name) for part in parts if part.is_vertical), "")
+    return next((part.axis_info[0].unit_conversion_factor for part in parts if part.is_vertical), None)
 
 
 def name_of(crs: CRS) -> str:
@@ -143,9 +151,12 @@ def is_metric(crs: CRS) -> bool:
 
 
 def ground_scale(crs: CRS, lonlat: tuple[float, float]) -> float:
-    """Length on the map of one metre on the ground at `lonlat` (degrees), averaged over directions."""
+    """Length on the map of one metre on the ground at `lonlat` (degrees), in the direction where it is most wrong.
+
+    Not the mean: on an equal-area map of the world that is 1 where a square is four times as wide as high.
+    """
     factors = pyproj.Proj(crs.to_wkt()).get_factors(*lonlat)
-    return math.sqrt(abs(factors.areal_scale))
+    return float(max(factors.tissot_semimajor, factors.tissot_semiminor, key=lambda scale: abs(math.log(scale))))
 
 
 def utm_crs(lonlat: tuple[float, float]) -> CRS:
@@ -185,6 +196,11 @@ def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
         west, south, east, north = transform_bounds(source, target, *bounds, densify_pts=41)
     except Exception as error:  # rasterio raises several private classes for points that cannot be projected
         raise NoOverlap(f"The area {bounds} cannot be expressed in {name_of(target)}.") from error
+    if west > east and target.is_geographic:
+        raise NoOverlap(
+            f"The area {bounds} in {name_of(source)} crosses the antimeridian, which is not supported yet: "
+            "work on each side of it."
+        )
     if not all(map(math.isfinite, (west, south, east, north))):
         raise NoOverlap(f"The area {bounds} cannot be expressed in {name_of(target)}.")
     return west, south, east, north

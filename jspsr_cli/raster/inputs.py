@@ -21,6 +21,10 @@ from jspsr_cli.types import BoolArray, FloatArray
 # shore of the Dead Sea is at -430, the deepest open-pit mine above -600, Everest at 8849.
 MIN_HEIGHT, MAX_HEIGHT = -1000.0, 9000.0
 
+# Outside these heights in metres lies no canopy, but nodata without a tag: 255, -9999, 65535. The tallest tree is 116;
+# noise of a surface model under its terrain stays above -100.
+MIN_CANOPY, MAX_CANOPY = -100.0, 150.0
+
 # Percentiles that imagery of more than 8 bit is stretched between, as is usual for display.
 STRETCH_PERCENTILES = (2.0, 98.0)
 
@@ -201,10 +205,12 @@ def land_use_layer(files: Sequence[RasterFile], grid: Grid, *, reader: RasterRea
 
 
 def canopy_layer(files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader) -> AlignedLayer:
-    """Canopy height in metres (1, rows, columns), averaged; below zero is zero."""
+    """Canopy height in metres (1, rows, columns), averaged; below zero is zero, and what no tree reaches is void."""
 
     def above_ground(values: FloatArray) -> FloatArray:
-        return np.maximum(values, 0)
+        known = (values >= MIN_CANOPY) & (values <= MAX_CANOPY)
+        grown: FloatArray = np.where(known, np.maximum(values, 0), np.float32(np.nan))
+        return grown
 
     sampling = Sampling(Resampling.average, Resampling.bilinear, above_ground)
     return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling)

@@ -59,6 +59,8 @@ class Mosaic:
             if left >= right or top >= bottom:
                 continue
             values = reader.read(file, Window(left - col, top - row, right - left, bottom - top))
+            if values.shape == shape and len(self.files) == 1:
+                return values
             rows = slice(top - window.row_off, bottom - window.row_off)
             cols = slice(left - window.col_off, right - window.col_off)
             part = result[:, rows, cols]

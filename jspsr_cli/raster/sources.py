@@ -12,12 +12,17 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
 from rasterio.transform import array_bounds
 
 from jspsr_cli.errors import MissingCRS, UnreadableRaster, WrongBands
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
-from jspsr_cli.raster.grid import Extent, horizontal, vertical_name
+from jspsr_cli.raster.grid import Extent, horizontal, vertical_metres, vertical_name
 from jspsr_cli.types import Bounds
+
+# How bands call the foot, and the foot of the US survey (EPSG:9003), which differs by 2 millionths.
+FEET = {"ft", "foot", "feet", "international foot", "international feet"}
+SURVEY_FEET = {"ftus", "us-ft", "us survey foot", "us survey feet", "foot us", "feet us"}
 
 # Tiles whose pixel lattices differ by less than this many pixels are one mosaic.
 LATTICE_TOLERANCE = 0.01
@@ -110,22 +115,45 @@ def _readable(path: str) -> Iterator[None]:
         raise UnreadableRaster(f"{path} cannot be read as a raster: {why}.") from error
 
 
+def _check_usable(dataset: DatasetReader, path: str) -> None:
+    if dataset.count == 0:
+        names = ", ".join(dataset.subdatasets[:3]) or "none"
+        raise UnreadableRaster(f"{path} holds no raster itself; those in it are {names}: extract one of them.")
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+        raise UnreadableRaster(f"{path} holds complex numbers: take their amplitude first.")
+    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):
+        raise MissingCRS(f"{path} has ground control points only: warp it first with gdalwarp {path} warped.tif.")
+    if not dataset.crs:
+        raise MissingCRS(f"{path} has no CRS: assign the right one, for example with gdal_edit.py -a_srs.")
+    if dataset.transform.is_identity:
+        raise MissingCRS(f"{path} has a CRS but no georeferencing: its pixels have no place on the ground.")
+
+
+def _metres_of(dataset: DatasetReader) -> float:
+    """Length in metres of the unit of heights: the vertical CRS says it, else the first band, else it is the metre."""
+    stated = vertical_metres(dataset.crs)
+    if stated is not None:
+        return stated
+    unit = (dataset.units[0] or "").strip().lower().replace("_", " ")
+    if unit in SURVEY_FEET:
+        return 1200 / 3937
+    return 0.3048 if unit in FEET else 1.0
+
+
 def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
     """Open `path` (a file, URL or GDAL virtual path) and note what it is.
 
     Raises:
-        UnreadableRaster: GDAL cannot open it.
+        UnreadableRaster: GDAL cannot open it, or its pixels are complex numbers.
         MissingCRS: it has no CRS, or only ground control points.
     """
     options = {} if overview is None else {"overview_level": overview}
     with _readable(path), rasterio.open(path, **options) as dataset:
-        if not dataset.crs:
-            raise MissingCRS(f"{path} has no CRS: assign the right one, for example with gdal_edit.py -a_srs.")
-        if dataset.transform.is_identity and not dataset.gcps[0]:
-            raise MissingCRS(f"{path} has a CRS but no georeferencing: its pixels have no place on the ground.")
+        _check_usable(dataset, path)
+        metres = _metres_of(dataset)
         colours = tuple(c.name for c in dataset.colorinterp)
         alpha = next((i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha), None)
-        flags = dataset.mask_flag_enums[0] if dataset.count else []
+        flags = dataset.mask_flag_enums[0]
         return RasterFile(
             path=path,
             crs=horizontal(dataset.crs),
@@ -142,8 +170,8 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
             overviews=tuple(dataset.overviews(1)) if overview is None else (),
             tags=dataset.tags(),
             overview=overview,
-            scaling=(dataset.scales[0], dataset.offsets[0]) if dataset.count else (1.0, 0.0),
-            vertical=vertical_name(dataset.crs),
+            scaling=(dataset.scales[0] * metres, dataset.offsets[0] * metres),
+            vertical=vertical_name(dataset.crs) + (", converted to metres" if metres != 1 else ""),
             made_of=tuple(name for name in dataset.files if not name.endswith(".aux.xml") and Path(name).is_file()),
         )
 

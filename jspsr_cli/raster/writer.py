@@ -9,6 +9,7 @@ from types import TracebackType
 
 import numpy as np
 import rasterio
+from filelock import FileLock, Timeout
 from rasterio.io import DatasetWriter
 from rasterio.shutil import copy as gdal_copy
 from rasterio.windows import Window
@@ -30,8 +31,9 @@ DISK_BYTES_PER_PIXEL = 4 + 4 * 4 / 3 + 4 / 3
 
 COMPRESSION = {"compress": "deflate", "predictor": 3, "tiled": True, "blockxsize": TILE, "blockysize": TILE}
 
-# Says that a folder OUT.partial is ours, and may be cleared.
-MARKER = "jspsr-unfinished"
+# Lock in OUT.partial: it says that the folder is ours, and, while a process holds it, that it is in use. A killed
+# process holds nothing.
+MARKER = "jspsr.lock"
 
 # What GDAL and GIS programs keep beside a raster: of the old one, it would describe the new one wrongly.
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -71,7 +73,7 @@ class OutputWriter:
     """Takes rows of heights from north to south; `publish` makes the file appear.
 
     Use as a context manager: what was not published leaves nothing behind. Entering raises OutputNotWritable where
-    the folder takes no files, and OutputExists where the name of the working folder is taken.
+    the folder takes no files, and OutputExists where the working folder is taken or in use.
     """
 
     def __init__(self, output: Path, grid: Grid, *, tags: Mapping[str, str]) -> None:
@@ -80,6 +82,7 @@ class OutputWriter:
         self._tags = tags
         self._folder = partial_folder(output)
         self._work = self._folder / "heights.tif"
+        self._lock = FileLock(self._folder / MARKER)
         self._pending: list[FloatArray] = []
         self._pending_rows = 0
         self._next = 0
@@ -89,16 +92,24 @@ class OutputWriter:
         if self._folder.exists() and not (self._folder / MARKER).exists():
             raise OutputExists(f"{self._folder} is needed for unfinished work and is not ours: move it away.")
         try:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir()
-            (self._folder / MARKER).touch()
+            self._folder.mkdir(exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise OutputExists(f"Another jspsr is working on {self._output}: wait for it, or end it.") from error
+        except OSError as error:
+            raise OutputNotWritable(f"{self._output} cannot be written: {reason(error)}.") from error
+        try:
             self._dataset = self._create()
         except BaseException as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             if isinstance(error, GDAL_ERRORS):
                 raise OutputNotWritable(f"{self._output} cannot be written: {reason(error)}.") from error
             raise
         return self
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
 
     def _create(self) -> DatasetWriter:
         grid = self._grid
@@ -115,7 +126,7 @@ class OutputWriter:
     ) -> None:
         with suppress(*GDAL_ERRORS):  # on a full disk: what is thrown away need not be flushed
             self._dataset.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove()
 
     def write(self, rows: FloatArray) -> None:
         """Append `rows` (rows, columns) in metres; NaN becomes nodata.
