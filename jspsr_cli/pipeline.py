@@ -70,11 +70,8 @@ class Tally:
 
 
 @dataclass(kw_only=True)
-class EnhanceReport(Tally):
-    """What a run was and did. Lengths in metres, `guide_gaps` a share from 0 to 1, `seconds` of wall clock.
-
-    Where `already_done` says that the output was there, nothing was counted.
-    """
+class RunFacts:
+    """What a run was. Lengths in metres, `guide_gaps` a share from 0 to 1, `seconds` of wall clock."""
 
     output: str
     crs: str
@@ -89,6 +86,11 @@ class EnhanceReport(Tally):
     guide_gaps: float
     seconds: float
     warnings: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class EnhanceReport(Tally, RunFacts):
+    """What a run was, and what it counted; where the output was `already_done`, nothing was."""
 
 
 def enhance(
