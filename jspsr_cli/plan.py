@@ -106,16 +106,18 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     if output.is_symlink():  # written through, not replaced
         output = Path(os.path.realpath(output))
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
-    _check_output(output, [*inputs.paths, *others])
+    _check_output(output)
+    _check_distinct(output, [*inputs.paths, *others])
     _check_options(inputs, options)
     dem = open_dem(inputs.dem)
     guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
-    _check_output(output, _local_files(dem, guides, options))
+    _check_distinct(output, _local_files(dem, guides, options))
     network, info = _load(weights, options)
     _check_guides(info, guides)
     target = _target(dem, guides, info, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)
+    predictor = WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision)
     stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
     tags = {
         **weights_tags(info),
@@ -129,14 +131,14 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
             guide_bands=options.guide_bands,
             guide_gaps=options.guide_gaps,
             water=options.water,
-            precision="float32" if options.precision == "auto" else options.precision,
+            precision=predictor.precision,
         ),
     }
     return Plan(
         dem=dem,
         guides=guides,
         output=output,
-        predictor=WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision),
+        predictor=predictor,
         weights=info,
         target=target,
         lattice=lattice,
@@ -158,7 +160,7 @@ def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
         raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
 
 
-def _check_output(output: Path, inputs: Sequence[str]) -> None:
+def _check_output(output: Path) -> None:
     folder = output.parent
     if not folder.is_dir():
         raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
@@ -168,6 +170,9 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
         raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
     if not os.access(folder, os.W_OK):
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
+
+
+def _check_distinct(output: Path, inputs: Sequence[str]) -> None:
     for path in inputs:
         same = os.path.realpath(path) == os.path.realpath(output)
         if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):

@@ -105,6 +105,8 @@ class WindowPredictor:
         self.scale = scale
         self._device = device
         self._dtype = dtype
+        #: what "auto" came to
+        self.precision = str(dtype).removeprefix("torch.")
         # A TF32 product keeps 10 bits: metres of height on the logarithmic scale.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

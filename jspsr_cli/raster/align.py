@@ -136,7 +136,7 @@ class AlignedLayer:
         return result
 
     def _warp(self, mosaic: Mosaic, block: Grid, size: float, area: str) -> FloatArray | None:
-        source = self._source(mosaic, area, _Place(block.crs, block.transform, block.width, block.height))
+        source = self._source(mosaic, area, block)
         if source is None:
             return None
         void = np.isnan(source.pixels[0])
@@ -151,7 +151,7 @@ class AlignedLayer:
             values[:, np.isnan(covered.warp(block, Resampling.nearest)[0])] = np.nan
         return values
 
-    def _source(self, mosaic: Mosaic, area: str, place: "_Place") -> "_SourceBlock | None":
+    def _source(self, mosaic: Mosaic, area: str, place: "Grid | _Place") -> "_SourceBlock | None":
         """Prepared pixels of `mosaic` that `place` needs, voids beyond its edge among them."""
         window = _footprint(mosaic, place)
         if window is None:
@@ -179,7 +179,7 @@ class AlignedLayer:
 
 
 class _Place(NamedTuple):
-    """Any lattice of pixels: of the target, or of a source."""
+    """A lattice of source pixels that is sampled to, as a `Grid` is; its CRS need not be in metres."""
 
     crs: CRS
     transform: Affine
@@ -229,7 +229,7 @@ def _apply(t: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatAr
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
-def _footprint(mosaic: Mosaic, place: _Place) -> Window | None:
+def _footprint(mosaic: Mosaic, place: Grid | _Place) -> Window | None:
     """Source pixels that `place` needs, or None where the mosaic has none of them.
 
     It reaches `MARGIN` pixels beyond the edge of the mosaic: GDAL treats what is void otherwise than what is outside,

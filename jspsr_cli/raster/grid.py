@@ -254,13 +254,12 @@ def common_area(extents: Sequence[Extent]) -> Bounds:
     return common
 
 
-def overlap_grid(extents: Sequence[Extent], *, crs: CRS, resolution: float) -> Grid:
-    """The snapped grid over what all `extents` share.
+def overlap_grid(extents: Sequence[Extent], *, crs: CRS, resolution: float, area: Bounds) -> Grid:
+    """The snapped grid over what all `extents` share, which is `area` in longitude and latitude (`common_area`).
 
     Raises:
         NoOverlap: their boxes do not meet in `crs`.
     """
-    area = common_area(extents)
     reach = max(area[2] - area[0], area[3] - area[1])
     near = (area[0] - reach, area[1] - reach, area[2] + reach, area[3] + reach)
     boxes = []

@@ -36,9 +36,9 @@ def classes_of(values: FloatArray, *, name: str) -> FloatArray:
     classes = values.copy()
     classes[classes == CLOUDS] = NO_INFORMATION
     coded = (values >= 10_000) & (values < 100_000)
-    groups = np.floor(values[coded] / 1000)
-    for group in np.unique(groups):
-        classes[coded & (np.floor(values / 1000) == group)] = CLASS_OF_GROUP.get(int(group), -1)
+    groups = np.where(coded, np.floor(values / 1000), np.nan)
+    for group in np.unique(groups[coded]):
+        classes[groups == group] = CLASS_OF_GROUP.get(int(group), -1)
     known = np.isnan(classes) | ((classes >= 0) & (classes < CLASS_COUNT) & (classes == np.floor(classes)))
     if not known.all():
         stranger = float(values[~known][0])

@@ -48,8 +48,8 @@ class RasterReader:
         self._open.move_to_end(key)
         return self._open[key]
 
-    def read(self, file: RasterFile, window: Window) -> FloatArray:
-        """Pixels of `file.bands` in `window` (which lies inside the file).
+    def read(self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None = None) -> FloatArray:
+        """Pixels of `file.bands` in `window` (which lies inside the file), decimated to `shape` if that is given.
 
         Returns float32 (bands, rows, columns); a pixel that is nodata in every band, transparent, masked, or
         not finite in any band is NaN in all of them.
@@ -57,12 +57,9 @@ class RasterReader:
         Raises:
             ReadFailed: the pixels cannot be read, though the file could be opened.
         """
-        return self._pixels(file, window)
-
-    def _pixels(self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None = None) -> FloatArray:
         parts = [self._read(single, window, shape=shape) for single in file.stack or (file,)]
         values, valid, blank = zip(*parts, strict=True)
-        pixels: FloatArray = np.concatenate(values)
+        pixels: FloatArray = values[0] if len(values) == 1 else np.concatenate(values)
         pixels[:, ~np.logical_and.reduce(valid) | np.logical_and.reduce(blank)] = np.nan
         factor, summand = file.scaling
         if (factor, summand) != (1.0, 0.0):
@@ -70,7 +67,7 @@ class RasterReader:
         return pixels
 
     def _read(
-        self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None = None
+        self, file: RasterFile, window: Window, *, shape: tuple[int, int] | None
     ) -> tuple[FloatArray, BoolArray, BoolArray]:
         """Values of one file (decimated to `shape`), where all can be used, and where all bands are nodata."""
         try:
@@ -112,5 +109,5 @@ class RasterReader:
         """The whole file decimated to at most `side` pixels a side: float32 (bands, pixels), voids left out."""
         step = max(1, math.ceil(max(file.height, file.width) / side))
         shape = (math.ceil(file.height / step), math.ceil(file.width / step))
-        values = self._pixels(file, Window(0, 0, file.width, file.height), shape=shape)
+        values = self.read(file, Window(0, 0, file.width, file.height), shape=shape)
         return values[:, ~np.isnan(values[0])]

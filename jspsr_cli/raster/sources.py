@@ -13,7 +13,6 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
-from rasterio.transform import array_bounds
 
 from jspsr_cli.errors import MissingCRS, UnreadableRaster, WrongBands
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
@@ -67,10 +66,9 @@ class RasterFile:
     @property
     def bounds(self) -> Bounds:
         """Box around all pixels, in the CRS of the file."""
-        west, south, east, north = array_bounds(self.height, self.width, self.transform)
         corners = [self.transform * (x, y) for x in (0, self.width) for y in (0, self.height)]
         xs, ys = zip(*corners, strict=True)
-        return min(west, *xs), min(south, *ys), max(east, *xs), max(north, *ys)
+        return min(xs), min(ys), max(xs), max(ys)
 
     @property
     def extent(self) -> Extent:

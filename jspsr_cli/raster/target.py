@@ -82,25 +82,19 @@ def _like(request: TargetRequest) -> Grid:
 def _asked(
     request: TargetRequest, extents: Sequence[Extent], *, guide: Extent, common: Bounds, area: Area | None
 ) -> Grid:
-    boxes = []
-    if request.bounds and is_lonlat(request.bounds):
-        boxes.append((request.bounds, WGS84))
+    lonlat = [request.bounds] if request.bounds and is_lonlat(request.bounds) else []
     if area:
-        boxes.append((area.bounds, area.crs))
-    if request.crs:
-        crs = parse_crs(request.crs)
-    else:
-        middle = intersect([common, *(project_bounds(box, own, WGS84) for box, own in boxes)])
-        crs = choose_crs(extents, guide=guide.crs, area=middle or common)
-    if request.bounds and not is_lonlat(request.bounds):
-        boxes.append((request.bounds, crs))
+        lonlat.append(project_bounds(area.bounds, area.crs, WGS84))
+    middle = intersect([common, *lonlat]) or common
+    crs = parse_crs(request.crs) if request.crs else choose_crs(extents, guide=guide.crs, area=middle)
+    boxes = []
+    if request.bounds:
+        boxes.append(project_bounds(request.bounds, WGS84 if is_lonlat(request.bounds) else crs, crs))
+    if area:  # the polygon's own box, not the box around its box: that would grow by the turn of the CRS
+        boxes.append(area.to(crs).bounds)
     if not boxes:
-        return overlap_grid(extents, crs=crs, resolution=request.resolution)
-    # The polygon's own box, not the box around its box, so that it does not grow by the turn of the CRS.
-    projected = [
-        area.to(crs).bounds if area and box == area.bounds else project_bounds(box, own, crs) for box, own in boxes
-    ]
-    wanted = intersect(projected)
+        return overlap_grid(extents, crs=crs, resolution=request.resolution, area=common)
+    wanted = intersect(boxes)
     if wanted is None:
         raise NoOverlap("--bounds and --geometry do not overlap: they must share some ground.")
     return snapped_grid(crs, request.resolution, wanted)
