@@ -163,26 +163,34 @@ def _tidy(error: click.ClickException) -> None:
         vars(error)["message"] = harmless(error.message)
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated`, once: `timeout` sends it twice, and the clean-up must go on."""
-    free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if not free:
-        yield
-        return
+class _Terminator:
+    """Handler of SIGTERM that raises, once: `timeout` sends it twice, and the clean-up must go on."""
+
     arrived = False
 
-    def terminate(_number: int, _frame: object) -> None:
-        nonlocal arrived
-        if not arrived:
-            arrived = True
+    def __call__(self, _number: int, _frame: object) -> None:
+        if not self.arrived:
+            self.arrived = True
             raise Terminated(128 + signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, terminate)
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated`, also where a library on the way makes another error of it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    free = threading.current_thread() is threading.main_thread() and handler == signal.SIG_DFL
+    if free:
+        handler = _Terminator()
+        signal.signal(signal.SIGTERM, handler)
     try:
         yield
+    except BaseException as error:
+        if isinstance(handler, _Terminator) and handler.arrived and not isinstance(error, Terminated):
+            raise Terminated(128 + signal.SIGTERM) from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if free:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _reader_is_gone(stream: IO[Any] | None) -> bool:

@@ -107,3 +107,14 @@ def test_full_stdout_is_a_sentence() -> None:
         done = run_dummy("print('x')", stdout=full)
     assert done.returncode == 1
     assert done.stderr == "jspsr: error: the disk is full; make room or choose another folder.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_terminated_whatever_a_library_makes_of_it() -> None:
+    """GDAL's bindings and clean-up code may turn the exception that arrives within them into one of their own."""
+    code = (
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "except BaseException:\n    raise RuntimeError('swallowed') from None"
+    )
+    done = run_dummy(code)
+    assert (done.returncode, done.stderr) == (143, "jspsr: terminated\n")

@@ -94,14 +94,12 @@ class OutputWriter:
         try:
             self._folder.mkdir(exist_ok=True)
             self._lock.acquire(blocking=False)
+            self._dataset = self._create()
         except Timeout as error:
             raise OutputExists(f"Another jspsr is working on {self._output}: wait for it, or end it.") from error
-        except OSError as error:
-            raise OutputNotWritable(f"{self._output} cannot be written: {reason(error)}.") from error
-        try:
-            self._dataset = self._create()
         except BaseException as error:
-            self._remove()
+            if self._lock.is_locked:  # else the folder may be another's
+                self._remove()
             if isinstance(error, GDAL_ERRORS):
                 raise OutputNotWritable(f"{self._output} cannot be written: {reason(error)}.") from error
             raise
