@@ -65,30 +65,31 @@ def road(dem: str, guide: str, weights: str) -> dict[str, Any]:
     with timed(times, "imports"):
         from jspsr_cli import pipeline
         from jspsr_cli.raster.strips import aligned_strips
-        from jspsr_cli.raster.writer import OutputWriter
+        from jspsr_cli.raster.writer import publish as original_publish
+        from jspsr_cli.unfinished import UnfinishedWork
         from jspsr_models import load_network
     with timed(times, "loading of weights"):
         info = load_network(weights)[1]
 
-    def strips(*args: Any) -> Iterator[Any]:
-        return _timed_items(aligned_strips(*args), times, "alignment")
+    def strips(*args: Any, **options: Any) -> Iterator[Any]:
+        return _timed_items(aligned_strips(*args, **options), times, "alignment")
 
-    def write(self: OutputWriter, rows: Any) -> None:
+    def append(self: UnfinishedWork, *args: Any) -> None:
         with timed(times, "writing"):
-            original_write(self, rows)
+            original_append(self, *args)
 
-    def publish(self: OutputWriter) -> None:
+    def publish(*args: Any, **options: Any) -> None:
         with timed(times, "conversion to COG"):
-            original_publish(self)
+            original_publish(*args, **options)
 
-    original_write, original_publish = OutputWriter.write, OutputWriter.publish
+    original_append = UnfinishedWork.append
     whole: Times = {}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for target, name, replacement in (
             (pipeline, "aligned_strips", strips),
-            (OutputWriter, "write", write),
-            (OutputWriter, "publish", publish),
+            (UnfinishedWork, "append", append),
+            (pipeline, "publish", publish),
         ):
             stack.enter_context(patch.object(target, name, replacement))
         stack.enter_context(timed(whole, "road"))

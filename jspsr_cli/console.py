@@ -21,6 +21,9 @@ VERBOSITY = "jspsr_cli.verbosity"
 # separators, marks that reverse the direction of text, and the lone surrogates of undecodable file names.
 _HARMFUL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# Seconds of work that the time left is judged by: on a laptop one step of a wide raster takes more than rich's 30.
+SPEED_PERIOD = 600
+
 # Enough for UTM coordinates to the centimetre, short enough to read.
 _SIGNIFICANT_DIGITS = 10
 
@@ -95,6 +98,7 @@ class Console:
             redirect_stdout=False,  # results stay out of the bar's hands
             redirect_stderr=True,  # messages appear above it
             transient=True,
+            speed_estimate_period=SPEED_PERIOD,
         )
         with bar:
             task = bar.add_task(harmless(description), total=total)

@@ -49,6 +49,10 @@ class OutputExists(InputError):
     """The output would overwrite something that it must not."""
 
 
+class OtherWork(InputError):
+    """The unfinished work that lies beside the output is not that of this command."""
+
+
 class OutputNotWritable(InputError):
     """The output folder is missing, read-only, or its disk too full."""
 

@@ -28,6 +28,8 @@ COMMANDS = {
     "weights": "List, fetch, check and convert trained networks.",
 }
 
+TERMINATED = 128 + signal.SIGTERM
+
 # C++ libraries write whole stack traces into their messages.
 _LONGEST_MESSAGE = 2000
 
@@ -97,7 +99,7 @@ def _bug(error: BaseException) -> _Verdict:
 VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
     "jspsr_cli.errors.JspsrError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
     "jspsr_models.errors.WeightsError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
-    "jspsr_cli.main.Terminated": lambda _: _Verdict(128 + signal.SIGTERM, "terminated"),
+    "jspsr_cli.main.Terminated": lambda _: _Verdict(TERMINATED, "terminated"),
     "builtins.KeyboardInterrupt": _interrupted,
     "click.exceptions.Abort": _interrupted,
     "builtins.BrokenPipeError": _closed_pipe,
@@ -144,6 +146,10 @@ def _as_failure(error: BaseException, verbosity: int) -> Failure:
     names = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__)
     verdicts = (VERDICTS[name](error) for name in names if name in VERDICTS)
     verdict = next(verdict for verdict in verdicts if verdict)
+    notes = getattr(error, "__notes__", [])
+    verdict = verdict._replace(
+        sentence=". ".join([verdict.sentence.rstrip("."), *notes]) if notes else verdict.sentence
+    )
     if not verdict.bug:
         return Failure(verdict.sentence, verdict.exit_code)
     if verbosity < 2:
@@ -171,7 +177,7 @@ class _Terminator:
     def __call__(self, _number: int, _frame: object) -> None:
         if not self.arrived:
             self.arrived = True
-            raise Terminated(128 + signal.SIGTERM)
+            raise Terminated(TERMINATED)
 
 
 @contextmanager
@@ -185,8 +191,12 @@ def _sigterm_raises() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(handler, _Terminator) and handler.arrived and not isinstance(error, Terminated):
-            raise Terminated(128 + signal.SIGTERM) from error
+        known = isinstance(error, Terminated) or getattr(error, "exit_code", None) == TERMINATED
+        if isinstance(handler, _Terminator) and handler.arrived and not known:
+            ended = Terminated(TERMINATED)
+            for note in getattr(error, "__notes__", []):
+                ended.add_note(note)
+            raise ended from error
         raise
     finally:
         if free:

@@ -1,6 +1,6 @@
 """Options that several commands share, as decorators. Each is written once, with its help.
 
-    -o, --output       --overwrite    --json                    what is written where
+    -o, --output  --overwrite  --restart  --json                what is written where
     --resolution --crs --bounds --like --geometry               the target grid
     --window --overlap --batch-size --device --precision        how the network runs
     --weights                                                   which network
@@ -32,6 +32,10 @@ output = click.option(
 )
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+
+restart = click.option(
+    "--restart", is_flag=True, help="Discard unfinished work of an earlier run instead of going on with it."
+)
 
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Write the result as JSON, for programs, instead of text."

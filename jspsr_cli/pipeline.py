@@ -3,30 +3,37 @@
 Not called enhance.py, so that `jspsr_cli.enhance` is always the function and never this module.
 """
 
+import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import rasterio
+import torch
 
 from jspsr_cli.errors import OutputExists
 from jspsr_cli.guides import GUIDES
+from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import EnhanceOptions, Inputs, Plan, Weights, plan_enhance
-from jspsr_cli.predict import WindowInput, windows_of
+from jspsr_cli.predict import windows_of
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
-from jspsr_cli.raster.writer import OutputWriter, check_disk
-from jspsr_cli.scaling import CANOPY_MAX
+from jspsr_cli.raster.writer import check_disk, publish
+from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
 from jspsr_cli.tiling.blend import Blender
-from jspsr_cli.types import Bounds, FloatArray, Progress
+from jspsr_cli.types import FloatArray, Progress
+from jspsr_cli.unfinished import Journal, State, UnfinishedWork
 
 # GDAL's block cache would grow to 5 % of the machine's memory. 256 MB of small blocks that make way for large ones also
 # leave the heap in pieces: the peak then grew by half from 32,768 to 131,072 rows, and by 3 % with 64 MB. VSI_CACHE
@@ -40,57 +47,6 @@ GDAL_OPTIONS = {
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """What a run counts. Pixels are those of the output.
-
-    `windows_beyond_training` have more relief than the weights were trained for; `canopy_clipped` are pixels, counted
-    in each window that saw them, with a higher canopy than the weights know.
-    """
-
-    pixels_known: int = 0
-    pixels_without_guide: int = 0
-    pixels_written: int = 0
-    windows: int = 0
-    windows_beyond_training: int = 0
-    highest_relief: float = 0.0
-    canopy_clipped: int = 0
-
-    def see_windows(self, batch: Sequence[WindowInput], *, highest: float) -> None:
-        """Count windows whose weights were trained for a relief up to `highest` metres."""
-        self.windows += len(batch)
-        for window in batch:
-            relief = float(window.heights.max()) - window.base
-            self.highest_relief = max(self.highest_relief, relief)
-            self.windows_beyond_training += relief > highest
-            if "canopy" in window.guides:
-                self.canopy_clipped += int((window.guides["canopy"] > CANOPY_MAX).sum())
-
-
-@dataclass(kw_only=True)
-class RunFacts:
-    """What a run was. Lengths in metres, `guide_gaps` a share from 0 to 1, `seconds` of wall clock."""
-
-    output: str
-    crs: str
-    resolution: float
-    bounds: Bounds
-    width: int
-    height: int
-    weights: str
-    trained_on: str
-    device: str
-    already_done: bool
-    guide_gaps: float
-    seconds: float
-    warnings: tuple[str, ...]
-
-
-@dataclass(kw_only=True)
-class EnhanceReport(Tally, RunFacts):
-    """What a run was, and what it counted; where the output was `already_done`, nothing was."""
 
 
 def enhance(
@@ -131,44 +87,90 @@ def enhance(
         if plan.output.exists() and not chosen.overwrite:
             if not plan.is_done():
                 raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
-            return _report(plan, None, started)
+            return report_of(plan, None, seconds=time.monotonic() - started)
         check_disk(plan.output, plan.target.grid)
-        return _report(plan, run(plan, progress=progress), started)
+        outcome = run(plan, progress=progress)
+        return report_of(plan, outcome, seconds=time.monotonic() - started)
 
 
 def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
 
 
-def run(plan: Plan, *, progress: Progress | None = None) -> tuple[Tally, set[str]]:
-    """Carry out `plan`. Raises as `enhance`, after the work has begun.
+def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
+    """Carry out `plan`, or what of it is not done yet. Raises as `enhance`.
 
-    Returns what was counted, and what was noted on the way.
+    Aligning runs one strip ahead of the network and writing one behind, each in a thread of its own; what is computed
+    does not depend on that.
     """
     grid, lattice = plan.target.grid, plan.lattice
     log.info(
         "windows of %d pixels every %d, %d at a time on %s", lattice.size, lattice.stride, plan.batch_size, plan.device
     )
-    row0, col0 = grid.origin
+    with UnfinishedWork(plan.output, _journal(plan), width=grid.width, restart=plan.options.restart) as work:
+        resumed_at = work.state.rows / grid.height
+        if resumed_at:
+            log.info("going on where the work was ended, at %.0f %%", 100 * resumed_at)
+        if progress:
+            progress(resumed_at)
+        with RasterReader() as reader:
+            outcome = _predict(plan, work, reader, progress or (lambda _share: None))
+        publish(work.heights, grid, plan.output, tags=plan.tags)
+        work.discard()
+    return replace(outcome, resumed_at=resumed_at)
+
+
+def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: Progress) -> Outcome:
+    """Add the rows to `work` that are missing."""
+    grid, lattice, state = plan.target.grid, plan.lattice, work.state
+    (row0, col0), layers = grid.origin, _layers(plan, reader)
     rows, cols = range(row0, row0 + grid.height), range(col0, col0 + grid.width)
-    starts = lattice.starts(cols.start, cols.stop)
-    blender = Blender(lattice, rows=rows, cols=cols)
-    tally = Tally()
-    with RasterReader() as reader, OutputWriter(plan.output, grid, tags=plan.tags) as writer:
-        layers = _layers(plan, reader)
-        for strip in aligned_strips(layers, plan.target, lattice):
+    blender = Blender(lattice, rows=rows, cols=cols, done=state.rows, carry=state.carry)
+    tally = Tally(**state.counted.get("tally", {}))
+    notes, done = set(state.counted.get("notes", [])), state.rows
+    strips = aligned_strips(layers, plan.target, lattice, skip=state.strips)
+    # rasterio's options are those of a thread.
+    ahead = one_ahead(strips, prepare=rasterio.Env(**GDAL_OPTIONS).__enter__, cancel=reader.cancel)
+    with closing(ahead), Behind() as behind:
+        for count, strip in enumerate(ahead, state.strips + 1):
             # Batches never cross a strip: what is predicted together does not depend on how the work is cut.
+            starts = lattice.starts(cols.start, cols.stop)
             for batch in _batches(windows_of(strip, starts=starts, size=lattice.size), plan.batch_size):
                 for window, heights in zip(batch, plan.predictor.heights(batch), strict=True):
                     blender.add(window.col, heights)
                 tally.see_windows(batch, highest=plan.predictor.scale.high)
+                share = (batch[-1].col - strip.col) / (strip.dem.shape[1])
+                progress((done + share * (blender.reach(strip.row) - row0 - done)) / grid.height)
             first, blended = blender.finish(strip.row)
-            if len(blended):
-                writer.write(_finish_rows(blended, strip, first, plan, tally))
-            if progress:
-                progress((first - row0 + len(blended)) / grid.height)
-        writer.publish()
-    return tally, layers.dem.notes
+            finished = _finish_rows(blended, strip, first, plan, tally) if len(blended) else blended
+            done = first - row0 + len(blended)
+            notes |= layers.dem.notes
+            counted = {"tally": dict(vars(tally)), "notes": sorted(notes)}
+            behind.call(work.append, finished, State(strips=count, rows=done, carry=blender.carry, counted=counted))
+            progress(done / grid.height)
+    return Outcome(tally=tally, notes=(*work.notes, *sorted(notes)), resumed_at=0)
+
+
+def _journal(plan: Plan) -> Journal:
+    """What decides the output of `plan`, and where it is computed."""
+    grid, options, tags = plan.target.grid, plan.options, plan.tags
+    west, _, _, north = grid.bounds
+    decides = {
+        "the version": tags["JSPSR_VERSION"],
+        "the network": f"{plan.weights.name} ({plan.weights.sha256[:12]})",
+        "the grid": f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g} m from {west!r}, {north!r} in "
+        + name_of(grid.crs),
+        **{f"--{key.replace('_', '-')}": str(value) for key, value in json.loads(tags["JSPSR_OPTIONS"]).items()},
+        "--batch-size": str(options.batch_size),
+        "--device": options.device,
+        **{key: value for key, value in tags.items() if key.startswith(("JSPSR_INPUT", "JSPSR_FINGERPRINT"))},
+    }
+    for number, path in enumerate(plan.local_files, 1):
+        status = os.stat(path)
+        changed = datetime.fromtimestamp(status.st_mtime).isoformat(" ")
+        decides[f"file {number}, {Path(path).name},"] = f"{status.st_size} bytes of {changed}"
+    machine = {"device": str(plan.device), "threads": str(torch.get_num_threads()), "batches of": str(plan.batch_size)}
+    return Journal(decides=decides, machine=machine)
 
 
 def _layers(plan: Plan, reader: RasterReader) -> Layers:
@@ -201,34 +203,3 @@ def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tall
     tally.pixels_without_guide += int((known & ~guided).sum())
     tally.pixels_written += int((~np.isnan(out)).sum())
     return out
-
-
-def _report(plan: Plan, outcome: tuple[Tally, set[str]] | None, started: float) -> EnhanceReport:
-    tally, notes = outcome or (Tally(), set())
-    grid = plan.target.grid
-    found = [*plan.warnings, *sorted(notes)]
-    if outcome and not tally.pixels_written:
-        found.append("the output has no data at all: the DEM and the guides share no valid pixel")
-    if tally.windows_beyond_training:
-        found.append(
-            f"{tally.windows_beyond_training} of {tally.windows} windows have more than the "
-            f"{plan.predictor.scale.high:g} m of relief that the weights were trained for: check the heights there"
-        )
-    if tally.canopy_clipped:
-        found.append(f"canopy above {CANOPY_MAX:g} m was taken as {CANOPY_MAX:g} m")
-    return EnhanceReport(
-        output=str(plan.output),
-        crs=name_of(grid.crs),
-        resolution=grid.resolution[0],
-        bounds=grid.bounds,
-        width=grid.width,
-        height=grid.height,
-        weights=plan.weights.name,
-        trained_on=plan.weights.trained_on,
-        device=str(plan.device),
-        already_done=outcome is None,
-        guide_gaps=tally.pixels_without_guide / max(1, tally.pixels_known),
-        seconds=round(time.monotonic() - started, 3),
-        warnings=tuple(found),
-        **vars(tally),
-    )

@@ -55,6 +55,7 @@ class EnhanceOptions:
     guide_gaps: GuideGaps = "nodata"
     water: Water = "keep"
     overwrite: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +89,14 @@ class Plan:
     tags: dict[str, str]
     warnings: tuple[str, ...]
 
+    @property
+    def local_files(self) -> list[str]:
+        """Files whose change changes the output."""
+        return _local_files(self.dem, self.guides, self.options)
+
     def is_done(self) -> bool:
         """Whether the output exists, was made by this very plan, and is younger than its inputs."""
-        return is_output_of(
-            self.output, self.target.grid, self.tags, made_of=_local_files(self.dem, self.guides, self.options)
-        )
+        return is_output_of(self.output, self.target.grid, self.tags, made_of=self.local_files)
 
 
 def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, options: EnhanceOptions) -> Plan:

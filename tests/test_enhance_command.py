@@ -1,6 +1,7 @@
 """`jspsr enhance` as its users meet it: what is written where, and how it is called."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -137,18 +138,25 @@ def test_interrupted(scene: Scene, number: int, code: int) -> None:
     arguments = scene.arguments(
         "--overwrite", "--window", "32", "--overlap", "0.75", "--batch-size", "1", dem=dem, guide=guide
     )
-    before = scene.listing()
+    before, rows = scene.listing(), scene.folder / "out.tif.partial" / "heights.f32"
     with subprocess.Popen(
         [sys.executable, "-m", "jspsr_cli", *arguments], stderr=subprocess.PIPE, text=True
     ) as running:
         deadline = time.monotonic() + 60
-        while not (scene.folder / "out.tif.partial").exists() and time.monotonic() < deadline:
+        while not (rows.exists() and rows.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
         running.send_signal(number)
         _, stderr = running.communicate(timeout=60)
     assert running.returncode == code
-    assert "Traceback" not in stderr
-    assert scene.listing() == before
+    said = r"\s*jspsr: (interrupted|terminated)\. What is finished is kept in .*: the same command goes on with it\.\s*"
+    assert re.fullmatch(said, stderr)
+    after = scene.listing()
+    assert {name: after[name] for name in before} == before
+    assert 0 < json.loads(invoke([*arguments, "--json"]).stdout)["resumed_at"] < 1
+    resumed = scene.output.read_bytes()
+    assert invoke(arguments).exit_code == 0
+    assert scene.output.read_bytes() == resumed
+    assert not rows.parent.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
@@ -174,7 +182,7 @@ def test_quiet_and_verbose_do_not_change_the_result(scene: Scene) -> None:
     for option in ("-q", "-v", "-vv"):
         done = invoke(scene.arguments(option, "--overwrite"))
         assert done.exit_code == 0
-        assert "output: " in done.stdout
+        assert "out.tif: " in done.stdout
         assert option != "-q" or done.stderr == ""
         outputs.append(scene.output.read_bytes())
     assert len(set(outputs)) == 1

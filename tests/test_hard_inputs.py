@@ -55,7 +55,7 @@ def test_a_second_process_is_told_who_works(pair: tuple[Path, Path], tmp_path: P
     first.start()
     try:
         assert begun.wait(30)
-        with pytest.raises(OutputExists, match="Another jspsr is working on"):
+        with pytest.raises(OutputExists, match=r"Process \d+ on .* is working on"):
             run(pair, tmp_path / "out.tif")
     finally:
         go_on.set()

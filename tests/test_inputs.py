@@ -14,8 +14,9 @@ from affine import Affine
 from rasterio.enums import ColorInterp, Resampling
 
 from jspsr_cli.errors import ReadFailed
-from jspsr_cli.pipeline import EnhanceReport, enhance
+from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.report import EnhanceReport
 from tests.scenes import Array, heights_of, weights_info, write_raster
 
 CRS = "EPSG:32631"

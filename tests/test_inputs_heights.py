@@ -15,8 +15,9 @@ import torch
 from affine import Affine
 from rasterio.windows import Window
 
-from jspsr_cli.pipeline import EnhanceReport, enhance
+from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.report import EnhanceReport
 from tests.scenes import (
     Array,
     bicubic,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from jspsr_cli import options, params
-from jspsr_cli.console import Console, echo_result
+from jspsr_cli.console import Console, echo_result, harmless
 
 
 @click.command("enhance")
@@ -39,6 +39,7 @@ from jspsr_cli.console import Console, echo_result
 @options.device
 @options.precision
 @options.overwrite
+@options.restart
 @options.as_json
 @options.verbose
 @options.quiet
@@ -79,7 +80,7 @@ def cli(
         )
     for warning in report.warnings:
         console.warn(warning)
-    result = asdict(report)
-    if not as_json:
-        del result["warnings"]  # said above, on stderr
-    echo_result(result, as_json=as_json)
+    if as_json:
+        echo_result(asdict(report), as_json=True)
+    else:
+        click.echo(harmless(report.summary))

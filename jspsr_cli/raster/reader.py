@@ -23,9 +23,10 @@ FINGERPRINT_SIDE, FINGERPRINT_PLACES = 16, 3
 
 
 class RasterReader:
-    """Reads windows of files, keeping the last few open. Use as a context manager; not for several threads."""
+    """Reads windows of files, keeping the last few open. Use as a context manager; for one thread at a time."""
 
     def __init__(self) -> None:
+        self._cancelled = False
         self._open: OrderedDict[tuple[str, int | None], DatasetReader] = OrderedDict()
 
     def __enter__(self) -> "RasterReader":
@@ -34,6 +35,10 @@ class RasterReader:
     def __exit__(self, *_: object) -> None:
         while self._open:
             self._open.popitem()[1].close()
+
+    def cancel(self) -> None:
+        """Let the next read fail: from another thread, to end a long piece of work that is no longer wanted."""
+        self._cancelled = True
 
     def _dataset(self, file: RasterFile) -> DatasetReader:
         key = (file.path, file.overview)
@@ -55,8 +60,10 @@ class RasterReader:
         not finite in any band is NaN in all of them.
 
         Raises:
-            ReadFailed: the pixels cannot be read, though the file could be opened.
+            ReadFailed: the pixels cannot be read, though the file could be opened, or reading was cancelled.
         """
+        if self._cancelled:
+            raise ReadFailed(f"{file.path} is no longer read.")
         parts = [self._read(single, window, shape=shape) for single in file.stack or (file,)]
         values, valid, blank = zip(*parts, strict=True)
         pixels: FloatArray = values[0] if len(values) == 1 else np.concatenate(values)

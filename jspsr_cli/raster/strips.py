@@ -84,8 +84,8 @@ def base_margin(grid: Grid, lattice: Lattice) -> int:
     return max(0, -((lattice.size - pixels) // 2))
 
 
-def aligned_strips(layers: Layers, target: Target, lattice: Lattice) -> Iterator[Strip]:
-    """The strips of `target` from north to south.
+def aligned_strips(layers: Layers, target: Target, lattice: Lattice, *, skip: int = 0) -> Iterator[Strip]:
+    """The strips of `target` from north to south, without the first `skip`.
 
     Pixels beyond its grid are real ones where the sources have them.
     """
@@ -99,7 +99,7 @@ def aligned_strips(layers: Layers, target: Target, lattice: Lattice) -> Iterator
     guides = {name: _RollingRows(layer, left, width) for name, layer in layers.guides.items()}
     level = layers.dem.level and _RollingRows(layers.dem.level, left, width)
     share = layers.dem.share and _RollingRows(layers.dem.share, left, width)
-    for row in rows:
+    for row in rows[skip:]:
         top, bottom = row - row0, row - row0 + lattice.size
         yield Strip(
             row=row,

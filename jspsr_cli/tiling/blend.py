@@ -10,16 +10,26 @@ class Blender:
     """Sums weighted windows and hands out the rows of the output that no later window reaches.
 
     `rows` and `cols` are those of the output. They and the starts of windows are counted from the origin of the
-    CRS. Windows come row by row from the north, each row closed by `finish`.
+    CRS. Windows come row by row from the north, each row closed by `finish`. To go on after some rows of windows, give
+    the output's rows that were finished by then as `done` and what `carry` was as `carry`.
     """
 
-    def __init__(self, lattice: Lattice, *, rows: range, cols: range) -> None:
+    def __init__(
+        self, lattice: Lattice, *, rows: range, cols: range, done: int = 0, carry: FloatArray | None = None
+    ) -> None:
         self._lattice = lattice
         self._rows = rows
         self._cols = cols
-        self._done = rows.start
+        self._done = rows.start + done
         self._weights = np.outer(lattice.weights, lattice.weights)
         self._sum = np.zeros((lattice.size, len(cols)))
+        if carry is not None:
+            self._sum[: lattice.overlap] = carry
+
+    @property
+    def carry(self) -> FloatArray:
+        """After `finish`: the part of the next row of windows that earlier ones reach, (overlap, columns), float64."""
+        return self._sum[: self._lattice.overlap].copy()
 
     def add(self, col: int, heights: FloatArray) -> None:
         """Add the window of the current row that starts at `col`: heights (size, size) in metres."""
@@ -28,15 +38,18 @@ class Blender:
         there = slice(left - col, right - col)
         self._sum[:, here] += self._weights[:, there] * heights[:, there]
 
+    def reach(self, row: int) -> int:
+        """The row before which all is finished once the row of windows that starts at `row` is closed."""
+        # The first row of windows may lie so far north that the next one reaches all of the output too.
+        return max(self._done, min(row + self._lattice.stride + BORDER, self._rows.stop))
+
     def finish(self, row: int) -> tuple[int, FloatArray]:
         """Close the row of windows that starts at `row`.
 
         Returns the first finished row and the finished rows (rows, columns), float64. What no window was added for
         is 0 there.
         """
-        # The first row of windows may lie so far north that the next one reaches all of the output too.
-        first = self._done
-        stop = max(first, min(row + self._lattice.stride + BORDER, self._rows.stop))
+        first, stop = self._done, self.reach(row)
         finished = self._sum[first - row : stop - row].copy()
         stride = self._lattice.stride
         self._sum[:-stride] = self._sum[stride:].copy()

@@ -1,0 +1,227 @@
+"""Unfinished work: the folder OUT.partial, from which the same command goes on where it was ended.
+
+    jspsr.lock     says that the folder is ours; held by the process at work, and let go by the system if that is killed
+    holder.json    which process that is
+    journal.json   what the heights are made of: program, weights, inputs, options, grid
+    heights.f32    finished rows from north to south, little-endian float32
+    state.npz      how far the work has come; replaced as a whole after every strip
+
+Rows go to the disk before the state that counts them, so what the state counts is there, whatever happens.
+"""
+
+import json
+import os
+import shutil
+import socket
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from jspsr_cli.errors import OtherWork, OutputExists, OutputNotWritable, WriteFailed
+from jspsr_cli.types import FloatArray
+
+NODATA = -9999.0
+
+LOCK, HOLDER, JOURNAL, HEIGHTS, STATE = "jspsr.lock", "holder.json", "journal.json", "heights.f32", "state.npz"
+
+# More differences than this are not read.
+MOST_DIFFERENCES = 3
+
+# What reading them raises if they are not what was written.
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+
+
+def partial_folder(output: Path) -> Path:
+    """Where the unfinished work for `output` lies."""
+    return output.with_name(output.name + ".partial")
+
+
+def bytes_kept(output: Path) -> int:
+    """Size of the finished rows that lie there from an earlier run."""
+    with suppress(OSError):
+        return (partial_folder(output) / HEIGHTS).stat().st_size
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """What the work is made of, each entry with a name for messages.
+
+    `decides` makes the heights: with another, the work cannot go on. `machine` (device, threads) moves them within
+    rounding.
+    """
+
+    decides: dict[str, str]
+    machine: dict[str, str]
+
+    def differences(self, now: "Journal") -> list[str]:
+        """What `now` has otherwise, in words."""
+        names = [*self.decides, *(name for name in now.decides if name not in self.decides)]
+        pairs = [(name, self.decides.get(name, "not given"), now.decides.get(name, "not given")) for name in names]
+        return [f"{name} was {then} and is {new}" for name, then, new in pairs if then != new]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """How far the work has come: finished strips and rows, what the blender carries on, what was counted so far."""
+
+    strips: int = 0
+    rows: int = 0
+    carry: FloatArray | None = None
+    counted: dict[str, Any] = field(default_factory=dict)
+
+
+class UnfinishedWork:
+    """The working folder of one output, locked. Use as a context manager.
+
+    Entering takes up what lies there, or begins anew where nothing does or `restart` is asked for. Leaving keeps the
+    folder only if it holds finished strips and `discard` was not called. `notes` says what a user should know.
+
+    Raises on entering:
+        OutputNotWritable: the folder cannot be made.
+        OutputExists: it is not ours, or another process holds it.
+        OtherWork: the work in it is made of something else.
+    """
+
+    def __init__(self, output: Path, journal: Journal, *, width: int, restart: bool) -> None:
+        self.folder = partial_folder(output)
+        self.state = State()
+        self.notes: list[str] = []
+        self._output = output
+        self._journal = journal
+        self._row_bytes = 4 * width
+        self._restart = restart
+        self._lock = FileLock(self.folder / LOCK)
+        self._finished = False
+        self._heights: IO[bytes]
+
+    @property
+    def heights(self) -> Path:
+        """The file of finished rows."""
+        return self.folder / HEIGHTS
+
+    def __enter__(self) -> "UnfinishedWork":
+        if self.folder.exists() and not (self.folder / LOCK).exists():
+            raise OutputExists(f"{self.folder} is needed for unfinished work and is not ours: move it away.")
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            self._take_up()
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
+            raise
+        return self
+
+    def _unwritable(self, error: OSError) -> OutputNotWritable:
+        return OutputNotWritable(f"{self._output} cannot be written: {error.strerror or error}.")
+
+    def _holder(self) -> str:
+        try:
+            holder = json.loads((self.folder / HOLDER).read_text("utf-8"))
+            return f"Process {int(holder['pid'])} on {holder['host']}"
+        except _DAMAGED:
+            return "Another jspsr"
+
+    def _take_up(self) -> None:
+        if self._restart:
+            self._clear()
+        elif (self.folder / STATE).exists():
+            try:
+                self._check(self._load_journal())
+                self.state = self._load_state()
+            except _DAMAGED:
+                self.notes.append(f"the unfinished work in {self.folder} is damaged: all of it was done again")
+        if not self.state.strips:
+            self._clear()
+            self._replace(JOURNAL, json.dumps(vars(self._journal), indent=1).encode())
+        self._replace(HOLDER, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        self._heights = self.heights.open("ab")
+        self._heights.truncate(self.state.rows * self._row_bytes)
+
+    def _load_journal(self) -> Journal:
+        then = json.loads((self.folder / JOURNAL).read_text("utf-8"))
+        return Journal(decides=dict(then["decides"]), machine=dict(then["machine"]))
+
+    def _load_state(self) -> State:
+        with (self.folder / STATE).open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            counted = json.loads(str(saved["counted"]))
+            state = State(strips=int(saved["strips"]), rows=int(saved["rows"]), carry=saved["carry"], counted=counted)
+        if bytes_kept(self._output) < state.rows * self._row_bytes:
+            raise ValueError("rows are missing")
+        return state
+
+    def _check(self, then: Journal) -> None:
+        if differences := then.differences(self._journal):
+            what = "; ".join(differences[:MOST_DIFFERENCES])
+            raise OtherWork(
+                f"{self.folder} holds unfinished work of another command ({what}): give that command again to finish "
+                "it, or --restart to begin anew."
+            )
+        if then.machine != self._journal.machine:
+            was, now = (", ".join(f"{k} {v}" for k, v in m.items()) for m in (then.machine, self._journal.machine))
+            self.notes.append(f"the work was begun with {was} and finished with {now}: heights differ by rounding")
+
+    def append(self, rows: FloatArray, state: State) -> None:
+        """Keep `rows` (rows, columns) in metres, NaN for nodata, and the `state` that they lead to.
+
+        Raises:
+            WriteFailed: the disk is full, or the folder went away.
+        """
+        try:
+            self._heights.write(np.where(np.isnan(rows), NODATA, rows).astype("<f4").tobytes())
+            self._heights.flush()
+            os.fsync(self._heights.fileno())
+            with (self.folder / "state.tmp").open("wb") as file:
+                carry, counted = state.carry, json.dumps(state.counted)
+                np.savez(file, strips=state.strips, rows=state.rows, carry=carry, counted=counted)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(file.name, self.folder / STATE)
+        except OSError as error:
+            raise WriteFailed(f"{self._output} cannot be written: {error.strerror or error}.") from error
+        self.state = state
+
+    def discard(self) -> None:
+        """The output is there: leaving removes the folder."""
+        self._finished = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):  # on a full disk
+            self._heights.close()
+        kept = self._leave()
+        if error is not None and kept:
+            error.add_note(f"What is finished is kept in {self.folder}: the same command goes on with it.")
+
+    def _leave(self) -> bool:
+        """Let go of the folder, and say whether it stays."""
+        kept = (self.folder / STATE).exists() and not self._finished
+        if not kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self._lock.release()
+        return kept
+
+    def _clear(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+
+    def _replace(self, name: str, content: bytes) -> None:
+        temporary = self.folder / f"{name}.tmp"
+        temporary.write_bytes(content)
+        os.replace(temporary, self.folder / name)
