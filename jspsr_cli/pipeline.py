@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 import torch
 
-from jspsr_cli.errors import OutputExists
+from jspsr_cli.errors import JspsrError, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import EnhanceOptions, Inputs, Plan, Weights, plan_enhance
@@ -33,7 +33,7 @@ from jspsr_cli.raster.writer import check_disk, publish
 from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
-from jspsr_cli.unfinished import Journal, State, UnfinishedWork
+from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
 
 # GDAL's block cache would grow to 5 % of the machine's memory. 256 MB of small blocks that make way for large ones also
 # leave the heap in pieces: the peak then grew by half from 32,768 to 131,072 rows, and by 3 % with 64 MB. VSI_CACHE
@@ -87,6 +87,7 @@ def enhance(
         if plan.output.exists() and not chosen.overwrite:
             if not plan.is_done():
                 raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
+            _discard_leftovers(plan)
             return report_of(plan, None, seconds=time.monotonic() - started)
         check_disk(plan.output, plan.target.grid)
         outcome = run(plan, progress=progress)
@@ -149,6 +150,16 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
             behind.call(work.append, finished, State(strips=count, rows=done, carry=blender.carry, counted=counted))
             progress(done / grid.height)
     return Outcome(tally=tally, notes=(*work.notes, *sorted(notes)), resumed_at=0)
+
+
+def _discard_leftovers(plan: Plan) -> None:
+    """Remove what a process left that was killed between publishing and removing it."""
+    if partial_folder(plan.output).exists():
+        with (
+            suppress(JspsrError),
+            UnfinishedWork(plan.output, _journal(plan), width=plan.target.grid.width, restart=False) as work,
+        ):
+            work.discard()
 
 
 def _journal(plan: Plan) -> Journal:

@@ -80,7 +80,7 @@ class EnhanceReport(Tally, RunFacts):
         """The run in one line for people."""
         if self.already_done:
             return f"{self.output} is there already, made by this command of these inputs."
-        area = self.width * self.height * self.resolution**2 / 1e6
+        area = self.pixels_written * self.resolution**2 / 1e6
         beyond = f"{self.windows_beyond_training} of {self.windows} windows with more relief than trained for"
         resumed = f" (the first {self.resumed_at:.0%} was there)" if self.resumed_at else ""
         return (

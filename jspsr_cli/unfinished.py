@@ -114,6 +114,8 @@ class UnfinishedWork:
             self._lock.acquire(blocking=False)
         except Timeout as error:
             raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
+        except NotImplementedError as error:
+            raise OutputNotWritable(f"The file system of {self.folder} has no locks: write to another.") from error
         except OSError as error:
             raise self._unwritable(error) from error
         try:

@@ -120,6 +120,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(scene: Scene) -> None:
     assert not scene.output.exists()
 
 
+def test_the_last_line_sums_up(scene: Scene) -> None:
+    said = invoke(scene.arguments()).stdout
+    with rasterio.open(scene.output) as dataset:
+        pixels = int((dataset.read_masks(1) > 0).sum())
+    start = re.escape(f"out.tif: {pixels * 64 / 1e6:,.2f} km2, {pixels:,} pixels of 8 m, 0.0% without guide, ")
+    assert re.fullmatch(start + r"0 of \d+ windows with more relief .*, [\d.]+ s, [\d,]+ pixels/s on cpu\n", said)
+    assert "is there already" in invoke(scene.arguments()).stdout
+
+
 def test_rio_jspsr_enhance(scene: Scene) -> None:
     rio = ("-c", "from rasterio.rio.main import main_group; main_group()", "jspsr")
     done = process(scene.arguments("-q"), program=rio)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -18,8 +17,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from filelock import FileLock
 
-from jspsr_cli.errors import JspsrError, OtherWork, OutputExists, ReadFailed, WriteFailed
+from jspsr_cli.errors import JspsrError, OtherWork, OutputExists, OutputNotWritable, ReadFailed, WriteFailed
 from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster import water, writer
@@ -158,6 +158,8 @@ def test_a_killed_process(job: Job, whole: tuple[bytes, int], tmp_path: Path) ->
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Let files grow to `size` bytes only: it fails the calls that a full disk fails."""
+    import resource  # not on Windows
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -364,6 +366,35 @@ def test_the_holder_is_named(job: Job) -> None:
     job.run(network)
     assert f"Process {os.getpid()} on " in str(inside[0])
     assert job.output.exists()
+
+
+def test_what_was_published_already_is_cleared_away(job: Job) -> None:
+    """The process was killed after the output had its name, before the folder was gone."""
+    job.run(Lifted())
+    kept = job.output.read_bytes()
+    job.output.unlink()
+    break_off(job)
+    job.output.write_bytes(kept)
+    assert job.run(never).already_done
+    assert not folder_of(job).exists()
+
+
+def test_unfinished_work_of_another_command_outlives_that(job: Job) -> None:
+    job.run(Lifted())
+    other = replace(job, options=replace(OPTIONS, water="network", overwrite=True))
+    with pytest.raises(RuntimeError):
+        other.run(Lifted(25))
+    assert job.run(never).already_done
+    assert other.run(Lifted()).resumed_at > 0
+
+
+def test_a_file_system_without_locks_is_said(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(OutputNotWritable, match="has no locks"):
+        job.run(never)
 
 
 def test_the_journal_can_be_read_by_people(job: Job) -> None:
