@@ -18,7 +18,7 @@ class InputError(JspsrError):
 
 
 class UnreadableRaster(InputError):
-    """A raster is missing, empty, truncated, or not a raster."""
+    """A raster is missing, empty, truncated, not a raster, or holds what cannot be read as it should be."""
 
 
 class MissingCRS(InputError):
@@ -27,6 +27,18 @@ class MissingCRS(InputError):
 
 class WrongBands(InputError):
     """A raster has too few or too many bands for the role it was given."""
+
+
+class EmptyRaster(InputError):
+    """A raster has no valid pixel where it is needed."""
+
+
+class WrongValues(InputError):
+    """The pixels of a raster are not what it was given as: another unit, or another kind of map."""
+
+
+class CoarseGuide(InputError):
+    """The pixels of a guide are too large for those of the output."""
 
 
 class NoOverlap(InputError):

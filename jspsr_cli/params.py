@@ -27,6 +27,9 @@ _LONGEST_CRS = 100_000
 # URLs (also s3://, zip+https://) and GDAL's virtual file systems: left to the library to open.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/vsi[a-z0-9_]+[/?{]")
 
+# What GDAL calls one raster of several in a file: NETCDF:"x.nc":band, GPKG:x.gpkg:table.
+_PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]{2,}:.*[^:]")
+
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 
 # No option begins with a digit, so this is always a number (or a list of numbers).
@@ -186,7 +189,7 @@ class CrsType(TextType):
 
 
 class RasterPath(TextType):
-    """A local file that exists and is not empty, or a URL, s3:// or /vsi path that is taken as it is.
+    """A local file that exists and is not empty; a URL, s3:// or /vsi path or a part of a file is taken as it is.
 
     A folder passes: some rasters are folders (ESRI grids), and GDAL tells the others apart.
     """
@@ -195,7 +198,9 @@ class RasterPath(TextType):
 
     def parse(self, text: str) -> str:
         """The path as it was given."""
-        if _REMOTE.match(text):
+        if text.encode(errors="replace").decode() != text:
+            raise ValueError(f"{_quoted(text)} is not UTF-8, which GDAL needs; rename the file.")
+        if _REMOTE.match(text) or (_PART_OF_FILE.fullmatch(text) and not os.path.lexists(text)):
             return text
         try:
             status = os.stat(text)

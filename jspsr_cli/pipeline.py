@@ -42,6 +42,10 @@ GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64 * 2**20,
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "1",
+    # Seconds: a server that does not answer, or goes silent, would be waited for for minutes, or for ever.
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
 }
 
 T = TypeVar("T")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from jspsr_cli.checks import before_work, check_pixels
 from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP, DEFAULT_RESOLUTION, DEFAULT_WINDOW
@@ -15,6 +16,7 @@ from jspsr_cli.predict import Predictor, WindowPredictor, default_batch, resolve
 from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, weights_tags
 from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
 from jspsr_cli.raster.inputs import image_stretch, open_dem
+from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of
 from jspsr_cli.raster.writer import is_output_of
@@ -56,6 +58,20 @@ class EnhanceOptions:
     water: Water = "keep"
     overwrite: bool = False
     restart: bool = False
+
+    def __post_init__(self) -> None:
+        west, south, east, north = self.bounds or (0, 0, 1, 1)
+        low, high = self.stretch or (0, 1)
+        wrong = {
+            "resolution": self.resolution is not None and not self.resolution > 0,
+            "bounds": not (west < east and south < north),
+            "guide_bands": min(self.guide_bands or (1,)) < 1,
+            "stretch": not low < high,
+            "batch_size": self.batch_size is not None and self.batch_size < 1,
+            "window": self.window == 0,
+        }
+        for name in filter(wrong.get, wrong):
+            raise InvalidOption(f"The {name} {getattr(self, name)} cannot work: see --help for what can.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +138,13 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)
     predictor = WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision)
-    stretch = options.stretch or (image_stretch(guides["image"]) if "image" in guides else None)
+    with before_work(), RasterReader() as reader:
+        stretch = options.stretch or (image_stretch(guides["image"], reader) if "image" in guides else None)
+        doubts = check_pixels(dem, guides, target.grid, reader=reader, stretch=stretch)
+        inherited = input_tags(dem, guides, reader=reader)
     tags = {
         **weights_tags(info),
-        **input_tags(dem, guides),
+        **inherited,
         **option_tags(
             resolution=target.grid.resolution[0],
             window=lattice.size,
@@ -151,13 +170,20 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         stretch=stretch,
         options=options,
         tags=tags,
-        warnings=tuple(_warnings(info, target, stretch, options)),
+        warnings=(*_warnings(info, target, stretch, options), *doubts),
     )
 
 
 def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
     if not inputs.guides:
         raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
+    roles: dict[str, str] = {}
+    for role, paths in {"dem": inputs.dem, **inputs.guides}.items():
+        option = GUIDES[role].option if role in GUIDES else "INPUT"
+        for path in paths:
+            other = roles.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise InvalidOption(f"{path} was given as {other} and as {option}: it can be only one of them.")
     if "image" not in inputs.guides and (options.guide_bands or options.stretch):
         raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
     if options.like and options.resolution:
@@ -166,6 +192,8 @@ def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
 
 def _check_output(output: Path) -> None:
     folder = output.parent
+    if str(output).encode(errors="replace").decode() != str(output):
+        raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
     if not folder.is_dir():
         raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
     if output.is_dir():

@@ -34,18 +34,19 @@ def option_tags(**used: object) -> dict[str, str]:
     return {"JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None})}
 
 
-def input_tags(dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ...]]) -> dict[str, str]:
+def input_tags(
+    dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ...]], *, reader: RasterReader
+) -> dict[str, str]:
     """Names and fingerprints of the inputs, and what the output inherits from them.
 
-    Neither folders nor times, so that the same inputs give the same bytes.
+    Neither folders nor times, so that the same inputs give the same bytes. Raises ReadFailed where a file broke off.
     """
     tags = {VERTICAL_TAG: SEPARATOR.join(dict.fromkeys(vertical_datum(file) for file in dem))}
-    with RasterReader() as reader:
-        for name, files in {"dem": tuple(dem), **guides}.items():
-            singles = [single for file in files for single in (file.stack or (file,))]
-            clean = {"clean": plausible} if name == "dem" else {}
-            tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([file.name for file in singles])
-            tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, **clean) for f in files])
+    for name, files in {"dem": tuple(dem), **guides}.items():
+        singles = [single for file in files for single in (file.stack or (file,))]
+        clean = {"clean": plausible} if name == "dem" else {}
+        tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([file.name for file in singles])
+        tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, **clean) for f in files])
     licences, attributions = inherited([*dem, *(file for group in guides.values() for file in group)])
     if licences:
         tags[LICENCE_TAG] = SEPARATOR.join(licences)

@@ -148,3 +148,17 @@ def heights_of(path: Path) -> Array:
     with rasterio.open(path) as dataset:
         values: Array = dataset.read(1, masked=True).astype(np.float64).filled(np.nan)
         return values
+
+
+def damaged(path: Path) -> Path:
+    """Rewrite a raster of 90 pixels or more in compressed blocks, and spoil one that no sample looks into."""
+    with rasterio.open(path) as dataset:
+        values, crs, transform = dataset.read(), dataset.crs, dataset.transform
+    blocks: dict[str, Any] = {"blockxsize": 16, "blockysize": 16}
+    write_raster(path, values, crs=crs, transform=transform, tiled=True, compress="deflate", **blocks)
+    with rasterio.open(path) as dataset:
+        offset = int(dataset.get_tag_item(f"BLOCK_OFFSET_1_{dataset.height * 3 // 4 // 16}", "TIFF", bidx=1))
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 16] = bytes(16)
+    path.write_bytes(content)
+    return path

@@ -199,8 +199,11 @@ def test_one_hot_classes() -> None:
     stack = np.zeros((15, 1, 3), np.float32)
     stack[7, 0, 0] = 1
     stack[:, 0, 2] = np.nan
-    assert classes_of_stack(stack)[0, :2].tolist() == [7, 0]
-    assert np.isnan(classes_of_stack(stack)[0, 2])
+    assert classes_of_stack(stack, name="x")[0, :2].tolist() == [7, 0]
+    assert np.isnan(classes_of_stack(stack, name="x")[0, 2])
+    stack[3, 0, 0] = 1
+    with pytest.raises(ReadFailed, match=r"use\.tif has 15 bands that are not one class each"):
+        classes_of_stack(stack, name="use.tif")
 
 
 def test_canopy_below_ground_is_none(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ PLACE = {"lon": 9.1, "lat": 45.0}
 def save_weights(folder: Path) -> dict[str, Path]:
     """Small identity checkpoints by the guide that they want, and "fine", one of 3 m."""
     made = {}
-    for name, guide, resolution in (("image", "image", 8.0), ("canopy", "canopy", 8.0), ("fine", "image", 3.0)):
+    kinds = (("image", "image", 8.0), ("canopy", "canopy", 8.0), ("mask", "mask", 8.0), ("fine", "image", 3.0))
+    for name, guide, resolution in kinds:
         made[name] = folder / f"{name}.safetensors"
         info = WeightsInfo(
             name=name, sha256="", inputs=(guide,), num_feature=4, resolution=resolution, window=64, licence="none",
@@ -217,7 +218,8 @@ def test_names_with_spaces_and_letters_of_any_alphabet(scene: Scene) -> None:
 
 @pytest.mark.parametrize(("name", "resolution"), [("image", 8.0), ("fine", 3.0)])
 def test_the_resolution_is_that_of_the_weights(scene: Scene, name: str, resolution: float) -> None:
-    result = json.loads(invoke(scene.arguments("--json", weights=scene.weights[name])).stdout)
+    guide = guide_over(scene.folder / "fitting.tif", scene.dem, crs=CRS, resolution=resolution, share=0.5)
+    result = json.loads(invoke(scene.arguments("--json", guide=guide, weights=scene.weights[name])).stdout)
     assert result["resolution"] == resolution
     assert result["warnings"] == []
 

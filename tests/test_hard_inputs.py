@@ -16,7 +16,7 @@ from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli import options
 from jspsr_cli.errors import MissingCRS, NoOverlap, OutputExists, OutputNotWritable, UnreadableRaster
-from jspsr_cli.params import StretchType
+from jspsr_cli.params import RasterPath, StretchType
 from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster.align import pixel_size
@@ -24,8 +24,18 @@ from jspsr_cli.raster.grid import WGS84, choose_crs, project_bounds, snapped_gri
 from jspsr_cli.raster.inputs import canopy_layer, image_layer, open_canopy, open_dem, open_image
 from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.reader import RasterReader
-from jspsr_cli.raster.sources import inspect_raster
-from tests.scenes import Array, cop30, guide_over, heights_of, identity, weights_info, write_raster
+from jspsr_cli.raster.sources import inspect_raster, short_name
+from tests.scenes import (
+    Array,
+    bicubic,
+    centres,
+    cop30,
+    guide_over,
+    heights_of,
+    identity,
+    weights_info,
+    write_raster,
+)
 
 UTM32 = CRS.from_epsg(32632)
 PLACE = Affine(8, 0, 500_000, 0, -8, 5_300_000)
@@ -112,6 +122,46 @@ def test_heights_in_feet_become_metres(tmp_path: Path, crs: str, unit: str, metr
     assert not file.crs.to_wkt().startswith("COMPD")
 
 
+#: Maps of positions, in pixels of the DEM from its middle, onto the ground's: x to the east and y to the north.
+LATTICES = {
+    "south up": Affine.scale(1, 1),
+    "mirrored": Affine.scale(-1, -1),
+    "a tenth of a turn": Affine.rotation(36) * Affine.scale(1, -1),
+    "a quarter turn": Affine.rotation(90) * Affine.scale(1, -1),
+    "sheared": Affine.shear(25, 5) * Affine.scale(1, -1),
+}
+
+
+@pytest.mark.parametrize("name", LATTICES)
+def test_a_dem_on_any_lattice(tmp_path: Path, name: str) -> None:
+    dem = cop30(tmp_path / "dem.tif", lon=9.1, lat=47.0, size=60)
+    with rasterio.open(dem) as dataset:
+        heights, (col, row) = dataset.read(1), (dataset.width / 2, dataset.height / 2)
+        x, y = dataset.transform * (col, row)
+    second = Affine.scale(1 / 3600)
+    place = Affine.translation(x, y) * second * LATTICES[name] * Affine.translation(-col, -row)
+    turned = write_raster(tmp_path / "turned.tif", heights, crs="EPSG:4326", transform=place)
+    guide = guide_over(tmp_path / "guide.tif", dem, crs="EPSG:32632", resolution=4, share=0.4)
+    run((turned, guide), tmp_path / "out.tif")
+    expected = bicubic(turned, *centres(tmp_path / "out.tif"))
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(heights_of(tmp_path / "out.tif"), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", LATTICES)
+def test_a_guide_on_any_lattice(tmp_path: Path, name: str) -> None:
+    """Its red grows to the east and its green to the south, by one for each metre."""
+    place = Affine.translation(500_100, 5_299_900) * Affine.scale(2) * LATTICES[name] * Affine.translation(-100, -100)
+    x, y = place * tuple(np.meshgrid(np.arange(200) + 0.5, np.arange(200) + 0.5))
+    values = np.stack([x - 500_000, 5_300_000 - y, x * 0]).astype(np.float32)
+    path = write_raster(tmp_path / "guide.tif", values, crs="EPSG:32632", transform=place)
+    seen = layer_of("image", [path], 25)
+    middle = slice(9, 16)  # the 56 m in the middle are inside every one of them
+    expected = np.broadcast_to(np.arange(25) * 8.0 + 4, (25, 25))
+    np.testing.assert_allclose(seen[0, middle, middle], expected[middle, middle], atol=0.6)
+    np.testing.assert_allclose(seen[1, middle, middle], expected.T[middle, middle], atol=0.6)
+
+
 def layer_of(kind: str, paths: list[Path], size: int) -> Array:
     grid = snapped_grid(UTM32, 8, (500_000, 5_300_000 - 8 * size, 500_000 + 8 * size, 5_300_000))
     names = [str(path) for path in paths]
@@ -183,8 +233,25 @@ def test_a_container_names_what_it_holds(tmp_path: Path) -> None:
     box = tmp_path / "box.gpkg"
     gdal_copy(one, box, driver="GPKG", RASTER_TABLE="first")
     gdal_copy(one, box, driver="GPKG", RASTER_TABLE="second", APPEND_SUBDATASET="YES")
-    with pytest.raises(UnreadableRaster, match="FIRST"):
+    with pytest.raises(UnreadableRaster, match=r"FIRST.*give one of these names"):
         inspect_raster(str(box))
+    part = RasterPath().parse(f"GPKG:{box}:FIRST")
+    assert (inspect_raster(part).width, inspect_raster(part).name) == (3, "box.gpkg:FIRST")
+
+
+@pytest.mark.parametrize("part", ['NETCDF:"a.nc":band', "HDF5:a.h5://band", "GTIFF_DIR:2:a.tif"])
+def test_parts_of_files_are_left_to_gdal(part: str) -> None:
+    assert RasterPath().parse(part) == part
+    assert short_name(part).startswith("a.")
+    assert short_name("HTTP://example.org/b/a.tif?key=secret") == "a.tif"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("C:\\a.tif", "No such file"), ("GPKG:", "No such file"), ("\udcff", "UTF-8")]
+)
+def test_what_is_no_part_of_a_file(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        RasterPath().parse(text)
 
 
 @pytest.mark.parametrize("text", ["-1e300,1e300", "1e39,1e40", "0,1e-40"])

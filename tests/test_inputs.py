@@ -13,7 +13,7 @@ import torch
 from affine import Affine
 from rasterio.enums import ColorInterp, Resampling
 
-from jspsr_cli.errors import ReadFailed
+from jspsr_cli.errors import UnreadableRaster
 from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.report import EnhanceReport
@@ -279,7 +279,7 @@ def test_finer_land_use_goes_by_majority(look: Look, form: str) -> None:
 
 
 def test_an_unknown_class_is_named(look: Look) -> None:
-    with pytest.raises(ReadFailed, match=r"use\.tif holds the land use value 77"):
+    with pytest.raises(UnreadableRaster, match=r"use\.tif holds the land use value 77"):
         look("mask", guide(look.folder / "use.tif", np.full((ROWS, COLS), 77, dtype=np.uint8)))
     assert not look.output.exists()
 

@@ -17,6 +17,7 @@ from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, PredictionFailed, ReadFailed
 from jspsr_cli.plan import EnhanceOptions
+from tests.scenes import damaged
 from tests.test_output import CRS, LONG_AGO, NORTH, WEST, Job, dem_at, old_job
 
 Network = Callable[..., torch.Tensor]
@@ -80,12 +81,11 @@ def test_values_that_are_no_heights_are_an_error(job: Job, predictor: Any) -> No
     assert names(job.output.parent) == []
 
 
-def test_a_truncated_input_leaves_nothing(job: Job) -> None:
-    content = job.guide.read_bytes()
-    job.guide.write_bytes(content[: len(content) // 2])
+def test_an_input_that_breaks_off_leaves_no_output(job: Job) -> None:
+    damaged(job.guide)
     with pytest.raises(ReadFailed, match=r"guide\.tif"):
         job.run()
-    assert names(job.output.parent) == []
+    assert not job.output.exists()
 
 
 def test_only_the_output_is_left(job: Job) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from rasterio.enums import Resampling
 
-from jspsr_cli.errors import InputError, WrongBands
+from jspsr_cli.errors import EmptyRaster, WrongBands
 from jspsr_cli.raster.align import AlignedLayer, Sampling, pixel_size
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
@@ -25,6 +25,9 @@ MIN_HEIGHT, MAX_HEIGHT = -1000.0, 9000.0
 # noise of a surface model under its terrain stays above -100.
 MIN_CANOPY, MAX_CANOPY = -100.0, 150.0
 
+# Imagery is unsigned; a band of these types is more likely one of heights.
+HEIGHT_TYPES = ("int16", "int32", "float32", "float64")
+
 # Percentiles that imagery of more than 8 bit is stretched between, as is usual for display.
 STRETCH_PERCENTILES = (2.0, 98.0)
 
@@ -41,9 +44,13 @@ def open_dem(paths: Sequence[str]) -> tuple[RasterFile, ...]:
 
     Raises:
         UnreadableRaster, MissingCRS: see `inspect_raster`.
-        WrongBands: more than one band.
+        WrongBands: more than one band, or a picture of heights.
     """
-    return tuple(_single_band(path, "an elevation model") for path in paths)
+    files = tuple(_single_band(path, "an elevation model") for path in paths)
+    for file in files:
+        if "palette" in file.colours:
+            raise WrongBands(f"{file.path} has a colour table, so it is a picture: give the heights themselves.")
+    return files
 
 
 def open_canopy(paths: Sequence[str]) -> tuple[RasterFile, ...]:
@@ -54,12 +61,16 @@ def open_canopy(paths: Sequence[str]) -> tuple[RasterFile, ...]:
 def _single_band(path: str, role: str) -> RasterFile:
     file = inspect_raster(path)
     if len(file.bands) != 1:
-        raise WrongBands(f"{path} has {len(file.bands)} bands: {role} has one.")
+        remedy = "did you swap it with the guide?" if len(file.bands) >= 3 else "take one out with gdal_translate -b N."
+        raise WrongBands(f"{path} has {len(file.bands)} bands, and {role} has one: {remedy}")
     return file
 
 
 def open_land_use(paths: Sequence[str]) -> tuple[RasterFile, ...]:
-    """Land use as one band of codes, or as the stack of 15 one-hot bands. Raises as `open_dem`."""
+    """Land use as one band of codes, or as the stack of 15 one-hot bands. Raises as `open_dem`.
+
+    Where 0 is tagged as nodata it is still a class of the table, "no information", and not a gap.
+    """
     files = tuple(inspect_raster(path).unscaled() for path in paths)
     for file in files:
         if len(file.bands) not in (1, CLASS_COUNT):
@@ -69,7 +80,7 @@ def open_land_use(paths: Sequence[str]) -> tuple[RasterFile, ...]:
             )
     if len({len(file.bands) for file in files}) > 1:
         raise WrongBands("The land use files mix one band of classes with one band a class: use one form.")
-    return files
+    return tuple(file.without_nodata() if set(file.nodata) == {0.0} else file for file in files)
 
 
 def open_image(paths: Sequence[str], *, bands: Sequence[int] | None = None) -> tuple[RasterFile, ...]:
@@ -100,28 +111,31 @@ def _rgb_bands(file: RasterFile, bands: Sequence[int] | None) -> Sequence[int]:
     if "palette" in file.colours:
         raise WrongBands(f"{file.path} has a colour table: make three bands of it with gdal_translate -expand rgb.")
     if len(file.bands) < 3:
+        like = f" of {file.dtype}, as elevation models have" if file.dtype in HEIGHT_TYPES else ""
         raise WrongBands(
-            f"{file.path} has {len(file.bands)} band{'s' * (len(file.bands) > 1)}: the weights want red, green and "
-            "blue, in one file or as three files of one band each."
+            f"{file.path} has {len(file.bands)} band{'s' * (len(file.bands) > 1)}{like}: the weights want red, green "
+            "and blue, in one file or as three files of one band each."
         )
     return file.bands[:3]
 
 
-def image_stretch(files: Sequence[RasterFile]) -> tuple[float, float] | None:
+def image_stretch(files: Sequence[RasterFile], reader: RasterReader) -> tuple[float, float] | None:
     """Values that become 0 and 255 of imagery that is not 8 bit, or None where all of it is.
 
     The percentiles of the whole of all files and bands, so that every window and every run has the same.
 
     Raises:
-        InputError: no pixel has data.
+        EmptyRaster: no pixel has data.
+        ReadFailed: a file broke off.
     """
     if all(file.dtype == "uint8" for file in files):
         return None
     side = max(1, int(STRETCH_SAMPLE / math.sqrt(len(files))))
-    with RasterReader() as reader:
-        pooled = np.concatenate([reader.sample(file, side).ravel() for file in files])
+    pooled = np.concatenate([reader.sample(file, side).ravel() for file in files])
     if pooled.size == 0:
-        raise InputError(f"{files[0].path} has no data at all: every pixel is nodata, masked or transparent.")
+        raise EmptyRaster(
+            f"{files[0].name} has no data at all, every pixel is nodata, masked or transparent: check the file."
+        )
     low, high = (float(v) for v in np.percentile(pooled, STRETCH_PERCENTILES))
     return (low, high) if high > low else (low, low + 1)
 
@@ -196,11 +210,10 @@ def land_use_layer(files: Sequence[RasterFile], grid: Grid, *, reader: RasterRea
     name = files[0].name
 
     def classes(values: FloatArray) -> FloatArray:
-        return (classes_of_stack(values) if len(values) == CLASS_COUNT else classes_of(values[0], name=name))[None]
+        known = classes_of_stack(values, name=name) if len(values) == CLASS_COUNT else classes_of(values[0], name=name)
+        return known[None]
 
     sampling = Sampling(Resampling.mode, Resampling.nearest, classes)
-    # Where 0 is tagged as nodata it is still a class of the table, "no information", and not a gap.
-    files = [f.without_nodata() if set(f.nodata) == {0.0} else f for f in files]
     return AlignedLayer(group_mosaics(files), grid, reader=reader, sampling=sampling, bands=1)
 
 

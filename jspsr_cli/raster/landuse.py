@@ -49,9 +49,18 @@ def classes_of(values: FloatArray, *, name: str) -> FloatArray:
     return classes
 
 
-def classes_of_stack(bands: FloatArray) -> FloatArray:
-    """Classes 0..14 of a one-hot stack (15, rows, columns); all-zero pixels are class 0 and NaN stays NaN."""
+def classes_of_stack(bands: FloatArray, *, name: str) -> FloatArray:
+    """Classes 0..14 of a one-hot stack (15, rows, columns); all-zero pixels are class 0 and NaN stays NaN.
+
+    Raises:
+        ReadFailed: a pixel has more than one class; the sentence names the file.
+    """
     void = np.isnan(bands[0])
+    if (np.count_nonzero(bands, axis=0) > 1)[~void].any():
+        raise ReadFailed(
+            f"{name} has {CLASS_COUNT} bands that are not one class each, some pixels are of several: give land use as "
+            "one band of classes (0 to 14)."
+        )
     classes: FloatArray = np.where(void, 0, bands).argmax(axis=0).astype(np.float32)
     classes[void] = np.nan
     return classes

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import rasterio
@@ -105,12 +105,16 @@ class RasterReader:
         Tells files of the same name apart; independent of folders, of times, and of what lies under voids.
         """
         digest = hashlib.sha256(repr((file.bounds, file.width, file.height, file.bands)).encode())
-        height, width = min(FINGERPRINT_SIDE, file.height), min(FINGERPRINT_SIDE, file.width)
-        for row in np.linspace(0, file.height - height, FINGERPRINT_PLACES).astype(int):
-            for col in np.linspace(0, file.width - width, FINGERPRINT_PLACES).astype(int):
-                pixels = self.read(file, Window(int(col), int(row), width, height))
-                digest.update(clean(pixels).tobytes())
+        for pixels in self.squares(file, side=FINGERPRINT_SIDE, places=FINGERPRINT_PLACES):
+            digest.update(clean(pixels).tobytes())
         return digest.hexdigest()[:16]
+
+    def squares(self, file: RasterFile, *, side: int, places: int) -> Iterator[FloatArray]:
+        """Squares of `side` pixels at `places` along each axis, from corner to corner: see `read`."""
+        height, width = min(side, file.height), min(side, file.width)
+        for row in np.linspace(0, file.height - height, places).astype(int):
+            for col in np.linspace(0, file.width - width, places).astype(int):
+                yield self.read(file, Window(int(col), int(row), width, height))
 
     def sample(self, file: RasterFile, side: int) -> FloatArray:
         """The whole file decimated to at most `side` pixels a side: float32 (bands, pixels), voids left out."""

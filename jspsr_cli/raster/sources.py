@@ -1,5 +1,6 @@
 """Source rasters: what a file is, before any pixel of it is read."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from jspsr_cli.types import Bounds
 # How bands call the foot, and the foot of the US survey (EPSG:9003), which differs by 2 millionths.
 FEET = {"ft", "foot", "feet", "international foot", "international feet"}
 SURVEY_FEET = {"ftus", "us-ft", "us survey foot", "us survey feet", "foot us", "feet us"}
+
+# How GDAL names a raster in a file of several: NETCDF:"x.nc":band, GTIFF_DIR:2:x.tif. No URL and no Windows drive.
+PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]{2,}:(?:\d+:)?((?!//)[^\":]+|\"[^\"]+\")")
 
 # Tiles whose pixel lattices differ by less than this many pixels are one mosaic.
 LATTICE_TOLERANCE = 0.01
@@ -96,7 +100,9 @@ class RasterFile:
 
 
 def short_name(path: str) -> str:
-    """File name of a path or URL; a URL's query can hold a password."""
+    """File name of a path, URL or part of a file (NETCDF:"x.nc":band); a URL's query can hold a password."""
+    if part := PART_OF_FILE.match(path):
+        return Path(part[1].strip('"')).name + path[part.end() :].replace("/", "")
     return Path(urlsplit(path).path if "://" in path else path).name
 
 
@@ -110,13 +116,15 @@ def _readable(path: str) -> Iterator[None]:
     except GDAL_ERRORS as error:
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
         why = "the file is empty" if empty else reason(error)
+        if path.lower().endswith(".zip"):
+            why += f", but one in it can as /vsizip/{path}/NAME"
         raise UnreadableRaster(f"{path} cannot be read as a raster: {why}.") from error
 
 
 def _check_usable(dataset: DatasetReader, path: str) -> None:
     if dataset.count == 0:
         names = ", ".join(dataset.subdatasets[:3]) or "none"
-        raise UnreadableRaster(f"{path} holds no raster itself; those in it are {names}: extract one of them.")
+        raise UnreadableRaster(f"{path} holds no raster itself; those in it are {names}: give one of these names.")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise UnreadableRaster(f"{path} holds complex numbers: take their amplitude first.")
     if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs):

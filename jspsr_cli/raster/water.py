@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from rasterio.windows import Window
 from scipy import ndimage
 
 from jspsr_cli.raster.reader import RasterReader
@@ -69,11 +68,9 @@ def quantum(files: Sequence[RasterFile], reader: RasterReader) -> float | None:
 
 def _sample(file: RasterFile, reader: RasterReader) -> FloatArray:
     """Heights at some places of `file`, without the commonest of each place; float64 (pixels,)."""
-    height, width = min(SAMPLE_SIDE, file.height), min(SAMPLE_SIDE, file.width)
     parts = []
-    for row in np.linspace(0, file.height - height, SAMPLE_PLACES).astype(int):
-        for col in np.linspace(0, file.width - width, SAMPLE_PLACES).astype(int):
-            pixels = reader.read(file, Window(int(col), int(row), width, height)).astype(np.float64)
-            values, counts = np.unique(pixels[np.isfinite(pixels)], return_counts=True)
-            parts.append(values[np.arange(len(values)) != counts.argmax()] if len(values) else values)
+    for square in reader.squares(file, side=SAMPLE_SIDE, places=SAMPLE_PLACES):
+        pixels = square.astype(np.float64)
+        values, counts = np.unique(pixels[np.isfinite(pixels)], return_counts=True)
+        parts.append(values[np.arange(len(values)) != counts.argmax()] if len(values) else values)
     return np.concatenate(parts)
