@@ -69,12 +69,28 @@ class OutputNotWritable(InputError):
     """The output folder is missing, read-only, or its disk too full."""
 
 
+class NotHeights(InputError):
+    """A raster whose unit is no length, whose units contradict each other, or that counts depths."""
+
+
+class UnknownDatum(InputError):
+    """Heights are to go to another vertical datum, and theirs is not known, or they have several."""
+
+
+class MissingDatumGrid(InputError):
+    """PROJ needs a grid for a change of vertical datum and does not have it."""
+
+
 class PredictionFailed(JspsrError):
     """The network returned something that is not a height, or the device failed."""
 
 
 class ReadFailed(JspsrError):
     """A raster that could be opened could not be read to its end."""
+
+
+class TransformFailed(JspsrError):
+    """PROJ could not go on with a change of vertical datum."""
 
 
 class WriteFailed(JspsrError):

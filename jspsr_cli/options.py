@@ -2,6 +2,7 @@
 
     -o, --output  --overwrite  --restart  --json                what is written where
     --resolution --crs --bounds --like --geometry               the target grid
+    --vertical-crs                                              what heights are counted from
     --window --overlap --batch-size --device --precision        how the network runs
     --weights                                                   which network
     -v, --verbose      -q, --quiet                              how much is said
@@ -55,6 +56,15 @@ crs = click.option(
     metavar="CRS",
     show_default="that of the guide if it is in metres, else the local UTM zone",
     help="Coordinate reference system of the output, projected, in metres: EPSG:32631, a PROJ string or WKT.",
+)
+
+vertical_crs = click.option(
+    "--vertical-crs",
+    type=params.VerticalCrsType(),
+    metavar="CRS",
+    show_default="that of the input",
+    help="What the heights of the output are counted from, in metres: EPSG:5773, EPSG:4326+5773, WKT, or 'ellipsoid' "
+    "for WGS 84. PROJ's grids must be there.",
 )
 
 bounds = click.option(

@@ -188,6 +188,16 @@ class CrsType(TextType):
         return crs
 
 
+class VerticalCrsType(CrsType):
+    """As `CrsType`, and the word `ellipsoid` for heights above that of WGS 84."""
+
+    name = "vertical crs"
+
+    def parse(self, text: str) -> str:
+        """Text that PROJ understands."""
+        return "EPSG:4979" if text.strip().lower() == "ellipsoid" else super().parse(text)
+
+
 class RasterPath(TextType):
     """A local file that exists and is not empty; a URL, s3:// or /vsi path or a part of a file is taken as it is.
 

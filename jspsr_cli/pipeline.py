@@ -214,6 +214,10 @@ def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tall
         wet = shore_weight(share) * ~np.isnan(level)
         out = out + wet * (np.nan_to_num(level) - out)
     out[~known] = np.nan
+    if plan.vertical:
+        before = np.isnan(out)
+        out = plan.vertical.applied(out, row=first - grid.origin[0])
+        tally.pixels_beyond_datum += int((np.isnan(out) & ~before).sum())
     tally.pixels_known += int(known.sum())
     tally.pixels_without_guide += int((known & ~guided).sum())
     tally.pixels_written += int((~np.isnan(out)).sum())

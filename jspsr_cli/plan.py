@@ -13,12 +13,14 @@ from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputN
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP, DEFAULT_RESOLUTION, DEFAULT_WINDOW
 from jspsr_cli.predict import Predictor, WindowPredictor, default_batch, resolve_device
-from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, weights_tags
+from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, vertical_tags, weights_tags
 from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
 from jspsr_cli.raster.inputs import image_stretch, open_dem
+from jspsr_cli.raster.products import common_datum, several_datums
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of
+from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
 from jspsr_cli.raster.writer import is_output_of
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
@@ -44,6 +46,7 @@ class EnhanceOptions:
 
     resolution: float | None = None
     crs: str | None = None
+    vertical_crs: str | None = None
     bounds: Bounds | None = None
     like: str | None = None
     geometry: str | None = None
@@ -97,6 +100,7 @@ class Plan:
     predictor: WindowPredictor
     weights: WeightsInfo
     target: Target
+    vertical: VerticalTransform | None
     lattice: Lattice
     device: torch.device
     batch_size: int
@@ -135,6 +139,7 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     network, info = _load(weights, options)
     _check_guides(info, guides)
     target = _target(dem, guides, info, options)
+    vertical = _vertical(dem, target, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)
     predictor = WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision)
@@ -145,8 +150,10 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     tags = {
         **weights_tags(info),
         **inherited,
+        **vertical_tags(dem, vertical),
         **option_tags(
             resolution=target.grid.resolution[0],
+            vertical_crs=vertical and vertical.target.tag,
             window=lattice.size,
             overlap=lattice.overlap,
             stretch=stretch,
@@ -164,13 +171,14 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         predictor=predictor,
         weights=info,
         target=target,
+        vertical=vertical,
         lattice=lattice,
         device=device,
         batch_size=options.batch_size or default_batch(device, lattice.size),
         stretch=stretch,
         options=options,
         tags=tags,
-        warnings=(*_warnings(info, target, stretch, options), *doubts),
+        warnings=(*several_datums(dem), *_warnings(info, target, stretch, options), *doubts),
     )
 
 
@@ -258,6 +266,13 @@ def _target(
     log.info("grid: %d x %d pixels of %g m in %s", grid.width, grid.height, grid.resolution[0], name_of(grid.crs))
     log.info("weights: %s, trained on %s", info.name, info.trained_on)
     return target
+
+
+def _vertical(dem: tuple[RasterFile, ...], target: Target, options: EnhanceOptions) -> VerticalTransform | None:
+    if options.vertical_crs is None:
+        return None
+    wanted = parse_datum(options.vertical_crs)
+    return vertical_transform(common_datum(dem), wanted, grid=target.grid, extent=_extent(dem))
 
 
 def _extent(files: Sequence[RasterFile]) -> Extent:

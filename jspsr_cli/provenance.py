@@ -5,10 +5,14 @@ from collections.abc import Sequence
 
 from jspsr_cli import __version__
 from jspsr_cli.raster.inputs import plausible
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, VERTICAL_TAG, inherited, vertical_datum
+from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, VERTICAL_TAG, datum_tag, inherited
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
+from jspsr_cli.raster.vertical import VerticalTransform
 from jspsr_models import WeightsInfo
+
+# PROJ's name of the operation that took the heights to another vertical datum.
+OPERATION_TAG = "JSPSR_VERTICAL_OPERATION"
 
 SIMULATED_NOTICE = "the weights were trained on simulated scenes"
 
@@ -34,6 +38,13 @@ def option_tags(**used: object) -> dict[str, str]:
     return {"JSPSR_OPTIONS": json.dumps({key: value for key, value in used.items() if value is not None})}
 
 
+def vertical_tags(dem: Sequence[RasterFile], change: VerticalTransform | None) -> dict[str, str]:
+    """What the heights of the output are counted from, and how they were taken there."""
+    if change:
+        return {VERTICAL_TAG: change.target.tag, OPERATION_TAG: change.title}
+    return {VERTICAL_TAG: SEPARATOR.join(dict.fromkeys(datum_tag(file) for file in dem))}
+
+
 def input_tags(
     dem: Sequence[RasterFile], guides: dict[str, tuple[RasterFile, ...]], *, reader: RasterReader
 ) -> dict[str, str]:
@@ -41,7 +52,7 @@ def input_tags(
 
     Neither folders nor times, so that the same inputs give the same bytes. Raises ReadFailed where a file broke off.
     """
-    tags = {VERTICAL_TAG: SEPARATOR.join(dict.fromkeys(vertical_datum(file) for file in dem))}
+    tags = {}
     for name, files in {"dem": tuple(dem), **guides}.items():
         singles = [single for file in files for single in (file.stack or (file,))]
         clean = {"clean": plausible} if name == "dem" else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from jspsr_cli.plan import Plan
 from jspsr_cli.predict import WindowInput
 from jspsr_cli.raster.grid import name_of
+from jspsr_cli.raster.products import VERTICAL_TAG
 from jspsr_cli.scaling import CANOPY_MAX
 from jspsr_cli.types import Bounds
 
@@ -15,12 +16,14 @@ from jspsr_cli.types import Bounds
 class Tally:
     """What a run counts, the runs that it goes on from included. Pixels are those of the output.
 
+    `pixels_beyond_datum` have no data because the grids of the vertical datum asked for do not reach there;
     `windows_beyond_training` have more relief than the weights were trained for; `canopy_clipped` are pixels, counted
     in each window that saw them, with a higher canopy than the weights know.
     """
 
     pixels_known: int = 0
     pixels_without_guide: int = 0
+    pixels_beyond_datum: int = 0
     pixels_written: int = 0
     windows: int = 0
     windows_beyond_training: int = 0
@@ -56,6 +59,7 @@ class RunFacts:
 
     output: str
     crs: str
+    vertical_datum: str
     resolution: float
     bounds: Bounds
     width: int
@@ -99,6 +103,7 @@ def report_of(plan: Plan, outcome: Outcome | None, *, seconds: float) -> Enhance
     return EnhanceReport(
         output=str(plan.output),
         crs=name_of(grid.crs),
+        vertical_datum=plan.tags[VERTICAL_TAG],
         resolution=grid.resolution[0],
         bounds=grid.bounds,
         width=grid.width,
@@ -128,6 +133,8 @@ def _warnings(plan: Plan, outcome: Outcome | None) -> list[str]:
             f"{tally.windows_beyond_training} of {tally.windows} windows have more than the "
             f"{plan.predictor.scale.high:g} m of relief that the weights were trained for: check the heights there"
         )
+    if tally.pixels_beyond_datum:
+        found.append(f"{tally.pixels_beyond_datum} pixels have no data: PROJ's grids for --vertical-crs lack them")
     if tally.canopy_clipped:
         found.append(f"canopy above {CANOPY_MAX:g} m was taken as {CANOPY_MAX:g} m")
     return found

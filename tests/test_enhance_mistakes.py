@@ -57,6 +57,12 @@ def rotated(scene: Scene) -> Path:
     return write_raster(scene.folder / "like.tif", np.zeros((5, 5), dtype=np.uint8), crs=CRS, transform=place)
 
 
+def with_unit(path: Path, unit: str) -> Path:
+    with rasterio.open(path, "r+") as dataset:
+        dataset.set_band_unit(1, unit)
+    return path
+
+
 def occupied(scene: Scene, content: bytes = b"a file of the user") -> Path:
     return file(scene, "out.tif", content)
 
@@ -96,6 +102,36 @@ MISTAKES = {
     "resolution that is no number": Mistake(lambda s: s.arguments("--resolution", "nan"), "not a finite number"),
     "resolution of a kilometre": Mistake(lambda s: s.arguments("--resolution", "1000"), "from 0.1 to 100 m"),
     "resolution of a continent": Mistake(lambda s: s.arguments("--resolution", "1e7"), "resolution"),
+    # heights
+    "DEM in kelvin": Mistake(
+        lambda s: s.arguments(dem=with_unit(s.dem, "K")), "dem.tif is in 'K', which is no length.*gdal_edit.py -units"
+    ),
+    "DEM in two units": Mistake(
+        lambda s: s.arguments(dem=with_unit(s.raster("d.tif", crs=f"{CRS}+3855"), "ft")),
+        "d.tif is in 'ft' by its band and in metre by its vertical CRS, EGM2008 height",
+    ),
+    "DEM of depths": Mistake(
+        lambda s: s.arguments(dem=s.raster("d.tif", crs=f"{CRS}+5715")), "d.tif counts depths downwards .MSL depth"
+    ),
+    "canopy in per cent": Mistake(
+        lambda s: s.arguments("--canopy", with_unit(s.raster("c.tif"), "%"), guide=None), "c.tif is in '%', which is no"
+    ),
+    "vertical CRS unknown": Mistake(lambda s: s.arguments("--vertical-crs", "EPSG:9"), "not a coordinate reference"),
+    "vertical CRS without heights": Mistake(
+        lambda s: s.arguments("--vertical-crs", CRS), "has no heights: --vertical-crs takes.*EPSG:5773"
+    ),
+    "vertical CRS in feet": Mistake(
+        lambda s: s.arguments("--vertical-crs", "6360"), "US survey foot.*metres: ask for NAVD88 height .EPSG:5703"
+    ),
+    "vertical CRS of depths": Mistake(lambda s: s.arguments("--vertical-crs", "5715"), "counts depths downwards"),
+    "vertical datum of the DEM not known": Mistake(
+        lambda s: s.arguments("--vertical-crs", "EPSG:5773"),
+        "dem.tif does not say what its heights are counted from.*gdal_edit.py -a_srs EPSG:4326.3855",
+    ),
+    "vertical datums of another continent": Mistake(
+        lambda s: s.arguments("--vertical-crs", "5736", dem=s.raster("d.tif", crs=f"{CRS}+3855")),
+        "PROJ knows no transformation from EGM2008 height.*Yellow Sea 1956",
+    ),
     # weights
     "no weights": Mistake(lambda s: s.arguments(weights=None), "--weights; 'jspsr weights list'"),
     "weights are a folder": Mistake(lambda s: s.arguments(weights=s.folder), "is not a file; give a checkpoint"),

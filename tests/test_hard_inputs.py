@@ -107,10 +107,19 @@ def test_a_link_is_written_through(pair: tuple[Path, Path], tmp_path: Path) -> N
         ("EPSG:4326", "ft", 0.3048),
         ("EPSG:4326", "us survey foot", 1200 / 3937),
         ("EPSG:4269+6360", "", 1200 / 3937),
-        ("EPSG:4326+3855", "ft", 1.0),  # the CRS counts
+        ("EPSG:4269+6360", "ft", 1200 / 3937),  # loosely said
+        ("EPSG:4326+3855", "metre", 1.0),
+        ("EPSG:4979", "", 1.0),
+        ("EPSG:4326", "Meters", 1.0),
+        ("EPSG:4326", "Foot_US", 1200 / 3937),
+        ("EPSG:4326", "dm", 0.1),  # PROJ's table has 0.01
+        ("EPSG:4326", "[cm]", 0.01),
+        ("EPSG:4326", "millimetres", 0.001),
+        ("EPSG:4326", "km", 1000),
+        ("EPSG:4326", "fathoms", 1.8288),
     ],
 )
-def test_heights_in_feet_become_metres(tmp_path: Path, crs: str, unit: str, metres: float) -> None:
+def test_heights_of_any_unit_become_metres(tmp_path: Path, crs: str, unit: str, metres: float) -> None:
     place = Affine(0.001, 0, 9, 0, -0.001, 47)
     path = write_raster(tmp_path / "dem.tif", np.full((3, 3), 1000, np.float32), crs=crs, transform=place)
     with rasterio.open(path, "r+") as dataset:
@@ -169,6 +178,26 @@ def layer_of(kind: str, paths: list[Path], size: int) -> Array:
         if kind == "canopy":
             return np.asarray(canopy_layer(open_canopy(names), grid, reader=reader).read(0, 0, size, size))
         return np.asarray(image_layer(open_image(names), grid, reader=reader, stretch=None).read(0, 0, size, size))
+
+
+def test_scale_and_offset_are_in_the_unit(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "dem.tif", np.full((3, 3), 7, np.float32), crs="EPSG:32632", transform=PLACE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (2,), (-6,)
+        dataset.set_band_unit(1, "dm")
+    with RasterReader() as reader:
+        (file,) = open_dem([str(path)])
+        assert reader.read(file, rasterio.windows.Window(0, 0, 3, 3)) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("unit", "stored"), [("", 12), ("m", 12), ("dm", 120), ("cm", 1200), ("ft", 12 / 0.3048)])
+def test_canopy_of_any_unit_becomes_metres(tmp_path: Path, unit: str, stored: float) -> None:
+    """A unit of the band counts; that of heights above the sea says nothing of trees."""
+    values = np.full((6, 6), stored, np.float32)
+    path = write_raster(tmp_path / "chm.tif", values, crs="EPSG:32632+7837", transform=PLACE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.set_band_unit(1, unit)
+    assert layer_of("canopy", [path], 4) == pytest.approx(12, rel=1e-6)
 
 
 @pytest.mark.parametrize("nodata", [-9999, 255, 65535, 1e20])

@@ -22,6 +22,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 @options.weights
 @options.resolution
 @options.crs
+@options.vertical_crs
 @options.bounds
 @options.like
 @options.geometry

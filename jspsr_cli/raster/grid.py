@@ -113,20 +113,6 @@ def horizontal(crs: CRS) -> CRS:
     return CRS.from_wkt(flat.to_wkt())
 
 
-def vertical_name(crs: CRS) -> str:
-    """Name of the vertical part of a compound `crs`, or nothing."""
-    whole = pyproj.CRS.from_wkt(crs.to_wkt())
-    if not whole.is_compound and len(whole.axis_info) > 2:
-        return "ellipsoidal height"
-    return next((str(part.name) for part in whole.sub_crs_list if part.is_vertical), "")
-
-
-def vertical_metres(crs: CRS) -> float | None:
-    """Length in metres of the vertical unit of `crs`, or None where it has no vertical part."""
-    parts = pyproj.CRS.from_wkt(crs.to_wkt()).sub_crs_list
-    return next((part.axis_info[0].unit_conversion_factor for part in parts if part.is_vertical), None)
-
-
 def name_of(crs: CRS) -> str:
     """Short name for messages: `EPSG:32631` where it has one, else its title."""
     epsg = crs.to_epsg()

@@ -13,6 +13,7 @@ from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
 from jspsr_cli.raster.mosaic import Mosaic, group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster, stack_bands, with_overview
+from jspsr_cli.raster.units import canopy_in_metres, elevation_in_metres
 from jspsr_cli.raster.water import flat_water, quantum
 from jspsr_cli.scaling import IMAGE_MAX
 from jspsr_cli.types import BoolArray, FloatArray
@@ -40,22 +41,23 @@ OVERVIEW_PIXELS = 2
 
 
 def open_dem(paths: Sequence[str]) -> tuple[RasterFile, ...]:
-    """Elevation models of one band each.
+    """Elevation models of one band each, in metres.
 
     Raises:
         UnreadableRaster, MissingCRS: see `inspect_raster`.
         WrongBands: more than one band, or a picture of heights.
+        NotHeights: the unit is no length, or there are two.
     """
     files = tuple(_single_band(path, "an elevation model") for path in paths)
     for file in files:
         if "palette" in file.colours:
             raise WrongBands(f"{file.path} has a colour table, so it is a picture: give the heights themselves.")
-    return files
+    return tuple(elevation_in_metres(file) for file in files)
 
 
 def open_canopy(paths: Sequence[str]) -> tuple[RasterFile, ...]:
     """Canopy height models of one band each, in metres. Raises as `open_dem`."""
-    return tuple(_single_band(path, "a canopy height model") for path in paths)
+    return tuple(canopy_in_metres(_single_band(path, "a canopy height model")) for path in paths)
 
 
 def _single_band(path: str, role: str) -> RasterFile:

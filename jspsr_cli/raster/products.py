@@ -4,7 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyproj
+
+from jspsr_cli.errors import UnknownDatum
+from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.sources import RasterFile
+from jspsr_cli.raster.vertical import VerticalDatum, datum_of, datum_of_tag
 
 # Tags that our own outputs and downloads carry, and that are passed on.
 LICENCE_TAG = "JSPSR_LICENCE"
@@ -67,9 +72,45 @@ def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
     return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
 
 
-def vertical_datum(file: RasterFile) -> str:
-    """Vertical datum of a DEM: from its compound CRS, its tags, or the product it is named as."""
-    if file.vertical:
-        return file.vertical
+def vertical_datum(file: RasterFile) -> VerticalDatum | None:
+    """Vertical datum of a DEM where it is known: from its CRS, its tags, or the product it is named as."""
     product = product_of(file)
-    return file.tags.get(VERTICAL_TAG) or (product.vertical_datum if product else "") or UNKNOWN_DATUM
+    said = file.tags.get(VERTICAL_TAG) or (product.vertical_datum if product else "")
+    return datum_of(pyproj.CRS.from_wkt(file.whole_crs)) or datum_of_tag(said)
+
+
+def datum_tag(file: RasterFile) -> str:
+    """What the tags of an output say of the vertical datum of a DEM."""
+    datum = vertical_datum(file)
+    return datum.tag if datum else file.tags.get(VERTICAL_TAG) or UNKNOWN_DATUM
+
+
+def common_datum(files: Sequence[RasterFile]) -> VerticalDatum:
+    """The vertical datum of all `files`, which are a DEM.
+
+    Raises:
+        UnknownDatum: one does not say which it has, or they have several.
+    """
+    datums = []
+    for file in files:
+        datum = vertical_datum(file)
+        if datum is None:
+            raise UnknownDatum(
+                f"{file.path} does not say what its heights are counted from, so --vertical-crs cannot change it: "
+                f"name its datum first, for example with gdal_edit.py -a_srs {name_of(file.crs)}+3855 for EGM2008."
+            )
+        datums.append(datum)
+    if len({datum.tag for datum in datums}) > 1:
+        raise UnknownDatum(f"With --vertical-crs the DEM has to be in one vertical datum: {several_datums(files)[0]}.")
+    return datums[0]
+
+
+def several_datums(files: Sequence[RasterFile]) -> list[str]:
+    """A warning where the heights of `files`, which are a DEM, are known not to meet."""
+    first: dict[str, str] = {}
+    for file in files:
+        datum = vertical_datum(file)
+        if datum:
+            first.setdefault(datum.tag, f"those of {file.name} in {datum.name}")
+    found = " and ".join(first.values())
+    return [f"heights of the DEM are in several vertical datums, {found}"] if len(first) > 1 else []

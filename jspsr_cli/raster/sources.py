@@ -17,12 +17,8 @@ from rasterio.io import DatasetReader
 
 from jspsr_cli.errors import MissingCRS, UnreadableRaster, WrongBands
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
-from jspsr_cli.raster.grid import Extent, horizontal, vertical_metres, vertical_name
+from jspsr_cli.raster.grid import Extent, horizontal
 from jspsr_cli.types import Bounds
-
-# How bands call the foot, and the foot of the US survey (EPSG:9003), which differs by 2 millionths.
-FEET = {"ft", "foot", "feet", "international foot", "international feet"}
-SURVEY_FEET = {"ftus", "us-ft", "us survey foot", "us survey feet", "foot us", "feet us"}
 
 # How GDAL names a raster in a file of several: NETCDF:"x.nc":band, GTIFF_DIR:2:x.tif. No URL and no Windows drive.
 PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]{2,}:(?:\d+:)?((?!//)[^\":]+|\"[^\"]+\")")
@@ -38,8 +34,9 @@ class RasterFile:
     `bands` are the 1-based bands that will be read; `alpha` the band of transparency, if any; `overview` the
     index of the overview that stands in for the full resolution (`transform`, `width`, `height` are then its);
     `stack` the files of one band each that are read as one file of several bands; `scaling` the factor and the
-    summand that make stored values heights; `crs` is horizontal, `vertical` the name of the vertical one, if any;
-    `made_of` are the local files behind it, sidecars and tiles of a VRT included.
+    summand that the file gives for stored values, and `unit` what they then count; `crs` is horizontal, `whole_crs`
+    the WKT of the CRS as the file has it, heights included; `made_of` are the local files behind it, sidecars and tiles
+    of a VRT included.
     """
 
     path: str
@@ -59,7 +56,8 @@ class RasterFile:
     overview: int | None = None
     stack: tuple["RasterFile", ...] = ()
     scaling: tuple[float, float] = (1.0, 0.0)
-    vertical: str = ""
+    unit: str = ""
+    whole_crs: str = ""
     made_of: tuple[str, ...] = ()
 
     @property
@@ -135,17 +133,6 @@ def _check_usable(dataset: DatasetReader, path: str) -> None:
         raise MissingCRS(f"{path} has a CRS but no georeferencing: its pixels have no place on the ground.")
 
 
-def _metres_of(dataset: DatasetReader) -> float:
-    """Length in metres of the unit of heights: the vertical CRS says it, else the first band, else it is the metre."""
-    stated = vertical_metres(dataset.crs)
-    if stated is not None:
-        return stated
-    unit = (dataset.units[0] or "").strip().lower().replace("_", " ")
-    if unit in SURVEY_FEET:
-        return 1200 / 3937
-    return 0.3048 if unit in FEET else 1.0
-
-
 def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
     """Open `path` (a file, URL or GDAL virtual path) and note what it is.
 
@@ -156,7 +143,6 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
     options = {} if overview is None else {"overview_level": overview}
     with _readable(path), rasterio.open(path, **options) as dataset:
         _check_usable(dataset, path)
-        metres = _metres_of(dataset)
         colours = tuple(c.name for c in dataset.colorinterp)
         alpha = next((i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha), None)
         flags = dataset.mask_flag_enums[0]
@@ -176,8 +162,9 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
             overviews=tuple(dataset.overviews(1)) if overview is None else (),
             tags=dataset.tags(),
             overview=overview,
-            scaling=(dataset.scales[0] * metres, dataset.offsets[0] * metres),
-            vertical=vertical_name(dataset.crs) + (", converted to metres" if metres != 1 else ""),
+            scaling=(dataset.scales[0], dataset.offsets[0]),
+            unit=dataset.units[0] or "",
+            whole_crs=dataset.crs.to_wkt(),
             made_of=tuple(name for name in dataset.files if not name.endswith(".aux.xml") and Path(name).is_file()),
         )
 
