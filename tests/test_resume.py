@@ -24,7 +24,7 @@ from jspsr_cli.pipeline import enhance
 from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster import water, writer
 from jspsr_cli.raster.reader import RasterReader
-from tests.scenes import Array, weights_info
+from tests.scenes import Array, cop30, guide_over, weights_info
 from tests.test_output import Job, old_job
 from tests.test_output_once import CHANGES, never
 
@@ -88,6 +88,23 @@ def test_the_same_command_goes_on(job: Job, whole: tuple[bytes, int], error: Bas
     assert 0.3 < report.resumed_at < 1
     assert network.calls < batches / 2
     assert not folder_of(job).exists()
+
+
+def test_also_where_alignment_is_not_exact(tmp_path: Path) -> None:
+    """From degrees, a warp is the same to a millionth of a pixel wherever it is cut; bytes ask for the same cuts."""
+    dem = cop30(tmp_path / "dem.tif", lon=9.1, lat=47.0, size=30)
+    guide = guide_over(tmp_path / "guide.tif", dem, crs="EPSG:32632", resolution=4, share=0.9)
+    (tmp_path / "made").mkdir()
+    job = Job(dem, guide, tmp_path / "made" / "out.tif", OPTIONS)
+    network = Lifted()
+    job.run(network)
+    content = job.output.read_bytes()
+    for limit in range(5, network.calls, 9):
+        job.output.unlink()
+        with pytest.raises(RuntimeError):
+            job.run(Lifted(limit))
+        job.run(Lifted())
+        assert job.output.read_bytes() == content
 
 
 def test_ended_again_and_again(job: Job, whole: tuple[bytes, int]) -> None:

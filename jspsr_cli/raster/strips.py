@@ -61,20 +61,27 @@ class Strip:
 
 
 class _RollingRows:
-    """Rows of a layer over fixed columns, handed out in overlapping pieces from north to south."""
+    """Rows of a layer over fixed columns, handed out in overlapping pieces from north to south.
 
-    def __init__(self, layer: AlignedLayer, col: int, width: int) -> None:
+    Each row is read once, `step` rows at a time, and the cuts between them are the same wherever a run begins: a warp is
+    the same to its tolerance only wherever it is cut, and a resumed run has to give the same bytes.
+    """
+
+    def __init__(self, layer: AlignedLayer, col: int, width: int, step: int) -> None:
         self._layer = layer
-        self._col, self._width = col, width
+        self._col, self._width, self._step = col, width, step
         self._first = 0
         self._rows: FloatArray | None = None
 
     def take(self, first: int, stop: int) -> FloatArray:
-        """Rows `first` to `stop` of the target grid: (bands, rows, columns)."""
-        kept = self._layer.empty(0, self._width) if self._rows is None else self._rows[:, first - self._first :]
-        have = first + kept.shape[1]
-        new = self._layer.read(have, self._col, stop - have, self._width)
-        self._rows, self._first = np.concatenate([kept, new], axis=1), first
+        """Rows `first` to `stop` of the target grid, `step` further than the last time: (bands, rows, columns)."""
+        if self._rows is None:
+            self._first = stop - -(-(stop - first) // self._step) * self._step
+            self._rows = self._layer.empty(0, self._width)
+        have = self._first + self._rows.shape[1]
+        new = [self._layer.read(row, self._col, self._step, self._width) for row in range(have, stop, self._step)]
+        self._rows = np.concatenate([self._rows, *new], axis=1)[:, first - self._first :]
+        self._first = first
         return self._rows
 
 
@@ -95,10 +102,11 @@ def aligned_strips(layers: Layers, target: Target, lattice: Lattice, *, skip: in
     cols = lattice.starts(col0, col0 + grid.width)
     margin = base_margin(grid, lattice)
     left, width = cols[0] - col0, cols[-1] - cols[0] + lattice.size
-    heights = _RollingRows(layers.dem.heights, left - margin, width + 2 * margin)
-    guides = {name: _RollingRows(layer, left, width) for name, layer in layers.guides.items()}
-    level = layers.dem.level and _RollingRows(layers.dem.level, left, width)
-    share = layers.dem.share and _RollingRows(layers.dem.share, left, width)
+    step = lattice.stride
+    heights = _RollingRows(layers.dem.heights, left - margin, width + 2 * margin, step)
+    guides = {name: _RollingRows(layer, left, width, step) for name, layer in layers.guides.items()}
+    level = layers.dem.level and _RollingRows(layers.dem.level, left, width, step)
+    share = layers.dem.share and _RollingRows(layers.dem.share, left, width, step)
     for row in rows[skip:]:
         top, bottom = row - row0, row - row0 + lattice.size
         yield Strip(
