@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jspsr_cli.pipeline import enhance
-    from jspsr_cli.plan import EnhanceOptions
     from jspsr_cli.report import EnhanceReport
+    from jspsr_cli.request import EnhanceOptions
 
 __version__ = "0.1.0"
 
 __all__ = ["EnhanceOptions", "EnhanceReport", "__version__", "enhance"]
 
-_LAZY = {"enhance": "pipeline", "EnhanceReport": "report", "EnhanceOptions": "plan"}
+_LAZY = {"enhance": "pipeline", "EnhanceReport": "report", "EnhanceOptions": "request"}
 
 
 def __getattr__(name: str) -> Any:

@@ -72,8 +72,8 @@ bounds = click.option(
     type=params.BoundsType(),
     metavar="WEST,SOUTH,EAST,NORTH",
     show_default="all of the input",
-    help="Area to work on. If all four numbers are within ±180 and ±90 they are longitude and latitude in "
-    "degrees (WGS 84), else coordinates in the CRS of the output.",
+    help="Area to work on. Numbers within ±360 and ±90 are longitude and latitude in degrees (WGS 84), others are "
+    "coordinates in the CRS of the output. Across the antimeridian: 179.5,-17,-179.5,-16 or 179.5,-17,180.5,-16.",
 )
 
 bounds_argument = click.argument(

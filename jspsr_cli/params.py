@@ -56,7 +56,10 @@ class TextType(click.ParamType):  # type: ignore[type-arg]  # generic only since
 
 
 class BoundsType(TextType):
-    """`west,south,east,north`, separated by commas or spaces: a tuple of four finite, ordered numbers."""
+    """`west,south,east,north`, separated by commas or spaces: a tuple of four finite, ordered numbers.
+
+    West is greater than east only in degrees, across the antimeridian (RFC 7946), by the shorter way round.
+    """
 
     name = "bounds"
 
@@ -66,11 +69,12 @@ class BoundsType(TextType):
         if len(numbers) != 4:
             raise ValueError(f"four numbers west,south,east,north are needed, not {len(numbers)}.")
         west, south, east, north = numbers
+        across = max(map(abs, numbers[::2])) <= 180 and max(map(abs, numbers[1::2])) <= 90 and west - east > 180
         for low, high, low_name, high_name in (
             (west, east, "west", "east"),
             (south, north, "south", "north"),
         ):
-            if low >= high:
+            if low >= high and not (across and low_name == "west"):
                 raise ValueError(
                     f"{low_name} ({low:.10g}) is not less than {high_name} ({high:.10g}): the bounds are "
                     "reversed or empty, their order is west,south,east,north."

@@ -22,7 +22,7 @@ import torch
 from jspsr_cli.errors import JspsrError, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
-from jspsr_cli.plan import EnhanceOptions, Inputs, Plan, Weights, plan_enhance
+from jspsr_cli.plan import Plan, plan_enhance
 from jspsr_cli.predict import windows_of
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers
@@ -31,6 +31,7 @@ from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
 from jspsr_cli.raster.writer import check_disk, publish
 from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
 from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder

@@ -9,22 +9,23 @@ from pathlib import Path
 import torch
 
 from jspsr_cli.checks import before_work, check_pixels
-from jspsr_cli.errors import GuideMismatch, InvalidOption, OutputExists, OutputNotWritable
+from jspsr_cli.errors import GuideMismatch, InvalidOption
 from jspsr_cli.guides import GUIDES
-from jspsr_cli.limits import DEFAULT_OVERLAP, DEFAULT_RESOLUTION, DEFAULT_WINDOW
+from jspsr_cli.limits import DEFAULT_RESOLUTION, DEFAULT_WINDOW
 from jspsr_cli.predict import Predictor, WindowPredictor, default_batch, resolve_device
 from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, vertical_tags, weights_tags
-from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds, unite
+from jspsr_cli.raster.boxes import unite, unite_lonlat
+from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, name_of, project_bounds
 from jspsr_cli.raster.inputs import image_stretch, open_dem
 from jspsr_cli.raster.products import common_datum, several_datums
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, short_name
-from jspsr_cli.raster.target import Target, TargetRequest, target_of
+from jspsr_cli.raster.target import Target, TargetRequest, target_of, uncovered
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
 from jspsr_cli.raster.writer import is_output_of
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_distinct, check_request
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
-from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo, default_height_range, load_network
 
 log = logging.getLogger(__name__)
@@ -32,62 +33,8 @@ log = logging.getLogger(__name__)
 # Weights see trees and houses at the size that they were trained on; the paper's 8 m set has pixels of 7.8 m.
 RESOLUTION_SLACK = 0.25
 
-Weights = str | Path | tuple[Predictor, WeightsInfo] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnhanceOptions:
-    """What can be chosen; each field is the option of that name on the command line.
-
-    `resolution` in metres (None: the one the weights were trained at, else 8); `bounds` in degrees where all four
-    numbers could be, else in the target CRS; `guide_bands` 1-based; `stretch` the image values that become 0 and
-    255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows.
-    """
-
-    resolution: float | None = None
-    crs: str | None = None
-    vertical_crs: str | None = None
-    bounds: Bounds | None = None
-    like: str | None = None
-    geometry: str | None = None
-    guide_bands: tuple[int, ...] | None = None
-    stretch: tuple[float, float] | None = None
-    window: int | None = None
-    overlap: float = DEFAULT_OVERLAP
-    batch_size: int | None = None
-    device: str = "auto"
-    precision: Precision = "auto"
-    guide_gaps: GuideGaps = "nodata"
-    water: Water = "keep"
-    overwrite: bool = False
-    restart: bool = False
-
-    def __post_init__(self) -> None:
-        west, south, east, north = self.bounds or (0, 0, 1, 1)
-        low, high = self.stretch or (0, 1)
-        wrong = {
-            "resolution": self.resolution is not None and not self.resolution > 0,
-            "bounds": not (west < east and south < north),
-            "guide_bands": min(self.guide_bands or (1,)) < 1,
-            "stretch": not low < high,
-            "batch_size": self.batch_size is not None and self.batch_size < 1,
-            "window": self.window == 0,
-        }
-        for name in filter(wrong.get, wrong):
-            raise InvalidOption(f"The {name} {getattr(self, name)} cannot work: see --help for what can.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """Paths or URLs: the DEM, and the guides by their kind (`jspsr_cli.guides`)."""
-
-    dem: tuple[str, ...]
-    guides: dict[str, tuple[str, ...]]
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """All of them."""
-        return (*self.dem, *(path for paths in self.guides.values() for path in paths))
+# An area drawn by hand reaches a little beyond the data; more than this share is a mistake, or a tile that is missing.
+UNCOVERED = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +76,10 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     output = output or Path(f"{Path(short_name(inputs.dem[0])).stem}_bare_earth.tif")
     if output.is_symlink():  # written through, not replaced
         output = Path(os.path.realpath(output))
-    others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
-    _check_output(output)
-    _check_distinct(output, [*inputs.paths, *others])
-    _check_options(inputs, options)
+    check_request(inputs, output, weights, options)
     dem = open_dem(inputs.dem)
     guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
-    _check_distinct(output, _local_files(dem, guides, options))
+    check_distinct(output, _local_files(dem, guides, options))
     network, info = _load(weights, options)
     _check_guides(info, guides)
     target = _target(dem, guides, info, options)
@@ -178,45 +122,13 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         stretch=stretch,
         options=options,
         tags=tags,
-        warnings=(*several_datums(dem), *_warnings(info, target, stretch, options), *doubts),
+        warnings=(
+            *several_datums(dem),
+            *_warnings(info, target, stretch, options),
+            *_cover_warnings(target, dem, guides, options),
+            *doubts,
+        ),
     )
-
-
-def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
-    if not inputs.guides:
-        raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
-    roles: dict[str, str] = {}
-    for role, paths in {"dem": inputs.dem, **inputs.guides}.items():
-        option = GUIDES[role].option if role in GUIDES else "INPUT"
-        for path in paths:
-            other = roles.setdefault(os.path.realpath(path), option)
-            if other != option:
-                raise InvalidOption(f"{path} was given as {other} and as {option}: it can be only one of them.")
-    if "image" not in inputs.guides and (options.guide_bands or options.stretch):
-        raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
-    if options.like and options.resolution:
-        raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
-
-
-def _check_output(output: Path) -> None:
-    folder = output.parent
-    if str(output).encode(errors="replace").decode() != str(output):
-        raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
-    if not folder.is_dir():
-        raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
-    if output.is_dir():
-        raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
-    if output.exists() and not output.is_file():
-        raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
-    if not os.access(folder, os.W_OK):
-        raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
-
-
-def _check_distinct(output: Path, inputs: Sequence[str]) -> None:
-    for path in inputs:
-        same = os.path.realpath(path) == os.path.realpath(output)
-        if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):
-            raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
 
 
 def _local_files(
@@ -281,7 +193,8 @@ def _extent(files: Sequence[RasterFile]) -> Extent:
     if len(files) == 1:
         return first.extent
     boxes = [project_bounds(file.bounds, file.crs, first.crs) for file in files]
-    return Extent(first.crs, unite(boxes), f"{first.name} and {len(files) - 1} more")
+    around = unite_lonlat if first.crs.is_geographic else unite
+    return Extent(first.crs, around(boxes), f"{first.name} and {len(files) - 1} more")
 
 
 def _warnings(
@@ -309,3 +222,17 @@ def _warnings(
             "whole) became 0 to 255; choose others with --stretch LO,HI"
         )
     return found
+
+
+def _cover_warnings(
+    target: Target, dem: tuple[RasterFile, ...], guides: dict[str, tuple[RasterFile, ...]], options: EnhanceOptions
+) -> list[str]:
+    """What an area that was asked for has beyond the inputs; without one it is what they share."""
+    if not (options.bounds or options.geometry or options.like):
+        return []
+    shares = {_extent(files).name: uncovered(target, files) for files in (dem, *guides.values())}
+    return [
+        f"{share:.0%} of the area asked for lies off {name}: check --bounds, --geometry or --like"
+        for name, share in shares.items()
+        if share > UNCOVERED
+    ]

@@ -1,16 +1,20 @@
 """Small rasters that tests make for themselves, and stand-ins for the network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import pyproj
 import rasterio
 import rasterio.warp
+import shapely
 import torch
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.windows import Window
 
 from jspsr_models import WeightsInfo
 
@@ -85,6 +89,21 @@ def guide_over(
     return write_raster(path, np.ascontiguousarray(values), crs=crs, transform=transform, **profile)
 
 
+def piece(path: Path, source: Path, window: Window, *, turns: int = 0) -> Path:
+    """A window of `source` as a raster of its own, its longitudes counted `turns` turns further on."""
+    with rasterio.open(source) as dataset:
+        place = Affine.translation(360 * turns, 0) * dataset.window_transform(window)
+        return write_raster(path, dataset.read(window=window), crs=dataset.crs.to_string(), transform=place)
+
+
+def vector(path: Path, shapes: Sequence[shapely.Geometry], *, crs: str = "EPSG:4326") -> Path:
+    """A vector file of polygons."""
+    kind = "MultiPolygon" if any(shape.geom_type == "MultiPolygon" for shape in shapes) else "Polygon"
+    kind += " Z" * shapes[0].has_z
+    pyogrio.raw.write(path, np.array(shapely.to_wkb(shapes)), [], [], geometry_type=kind, crs=crs)
+    return path
+
+
 def utm(lon: float, lat: float) -> str:
     """EPSG code of the UTM zone, by the plain rule."""
     return f"EPSG:{(32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1}"
@@ -113,8 +132,11 @@ def bicubic(path: Path, x: Array, y: Array, crs: str) -> Array:
     """
     with rasterio.open(path) as dataset:
         heights = dataset.read(1, masked=True).astype(np.float64).filled(np.nan)
-        inverse, source = ~dataset.transform, dataset.crs.to_wkt()
-    px, py = pyproj.Transformer.from_crs(crs, source, always_xy=True).transform(x, y)
+        inverse, source = ~dataset.transform, dataset.crs
+        middle, _ = dataset.transform @ (dataset.width / 2, dataset.height / 2)
+    px, py = pyproj.Transformer.from_crs(crs, source.to_wkt(), always_xy=True).transform(x, y)
+    if source.is_geographic:  # a raster across the antimeridian counts its longitudes on
+        px = middle + (px - middle + 180) % 360 - 180
     col = inverse.a * px + inverse.b * py + inverse.c - 0.5
     row = inverse.d * px + inverse.e * py + inverse.f - 0.5
     first_row, first_col = np.floor(row).astype(int) - 1, np.floor(col).astype(int) - 1

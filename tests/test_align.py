@@ -142,6 +142,37 @@ def test_no_step_where_the_columns_of_glo30_change(tmp_path: Path, latitude: int
     assert out == pytest.approx(plane(grid.bounds[0] + gx, grid.bounds[3] - gy), abs=0.02)
 
 
+def slope(east: Array, lat: Array) -> Array:
+    """Heights on an incline, for degrees east of the antimeridian and degrees north."""
+    heights: Array = 500 + 10_000 * east + 20_000 * (lat + 16.8)
+    return heights
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4720"])
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+@pytest.mark.parametrize(("side", "finer"), [(1 / 3600, False), (1 / 60000, True)])
+def test_no_step_at_the_antimeridian(tmp_path: Path, crs: str, shift: float, side: float, finer: bool) -> None:
+    """Whether heights are interpolated or averaged, on one lattice of pixels or two, and with a change of datum."""
+    files = []
+    cols, rows = np.meshgrid(np.arange(60) + 0.5, np.arange(60) + 0.5)
+    for west, edge, offset in ((180 - 60 * side, 180, 0.0), (-180, -180, shift)):
+        place = Affine(side, 0, west, 0, -side, -16.8 + (30 + offset) * side)
+        heights = slope(place.c + cols * side - edge, place.f - rows * side).astype(np.float32)
+        tile = write_raster(tmp_path / f"{edge}.tif", heights, crs=crs, transform=place)
+        files.append(inspect_raster(str(tile)))
+    (x,), (y,) = transform(crs, "EPSG:32701", [180.0], [-16.8])
+    half = 15 * side * 111_000
+    grid = snapped_grid(CRS.from_epsg(32701), 8, (x - half, y - half, x + half, y + half))
+    sampling = Sampling(Resampling.average, Resampling.cubic, lambda values: values)
+    layer = AlignedLayer(group_mosaics(files), grid, reader=RasterReader(), sampling=sampling)
+    out = layer.read(0, 0, grid.height, grid.width)[0]
+    gx, gy = np.meshgrid(np.arange(grid.width) * 8 + 4, np.arange(grid.height) * 8 + 4)
+    lon, lat = transform("EPSG:32701", crs, (grid.bounds[0] + gx).ravel(), (grid.bounds[3] - gy).ravel())
+    expected = slope(np.mod(lon, 360) - 180, np.array(lat)).reshape(gx.shape)
+    # Averages are those of whole pixels of the source.
+    assert np.abs(out - expected).max() < (20_000 * side if finer else 0.002)
+
+
 def test_a_rotated_source(tmp_path: Path) -> None:
     transform = Affine.translation(WEST, NORTH) * Affine.rotation(30) * Affine.scale(30, -30)
     cols, rows = np.meshgrid(np.arange(60) + 0.5, np.arange(60) + 0.5)

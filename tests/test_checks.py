@@ -21,10 +21,10 @@ from jspsr_cli.errors import (
     WrongValues,
 )
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster.inputs import open_canopy
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.report import EnhanceReport
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import Array, cop30, guide_over, heights_of, identity, terrain, weights_info, write_raster
 
 CRS = "EPSG:32632"

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import conv2d
 
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.request import EnhanceOptions
 from jspsr_models import JSPSR, identity_checkpoint, save_network
 from tests.scenes import Array, cop30, guide_over, heights_of, weights_info
 from tests.test_oracle import MILLIMETRE, error_of

@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from jspsr_cli.errors import InvalidGrid, InvalidOption, MissingCRS, NoOverlap
+from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
+from jspsr_cli.raster.boxes import intersect_lonlat, turned, turns_to, unite_lonlat
 from jspsr_cli.raster.grid import (
     WGS84,
     Extent,
     Grid,
     choose_crs,
+    common_area,
     ground_scale,
+    is_torn,
     name_of,
     parse_crs,
+    project_bounds,
     snapped_grid,
     utm_crs,
 )
@@ -88,7 +92,7 @@ def test_utm_where_the_guides_unit_is_not_a_metre_on_the_ground(crs: str, bounds
 
 def test_web_mercator_at_the_equator_is_metres() -> None:
     mercator = CRS.from_epsg(3857)
-    assert choose_crs([GUIDE], guide=mercator, area=(10, -1, 11, 1)) == mercator
+    assert choose_crs(mercator, area=(10, -1, 11, 1)) == mercator
     assert ground_scale(mercator, (10, 60)) == pytest.approx(2, rel=0.01)
 
 
@@ -164,6 +168,78 @@ def test_a_world_mosaic_is_cut_to_the_guide() -> None:
     assert grid_for(dem=world).bounds == grid_for().bounds
 
 
-def test_a_guide_without_crs() -> None:
-    with pytest.raises(MissingCRS, match=r"ortho\.tif"):
-        choose_crs([GUIDE], guide=CRS(), area=(2, 48, 3, 49))
+# Longitudes come round
+
+
+def lonlat_boxes(width: float = 90.0) -> st.SearchStrategy[Bounds]:
+    """Boxes of up to `width` degrees, in steps of 1/8 degree so that turning them is exact."""
+    numbers = st.tuples(st.integers(-1440, 1440), st.integers(-720, 600), st.integers(1, int(width * 8)))
+    return numbers.map(lambda v: (v[0] / 8, v[1] / 8, (v[0] + v[2]) / 8, min(90, v[1] / 8 + 15)))
+
+
+TURNS = st.integers(-2, 2)
+
+
+def eighths(box: Bounds | None) -> set[int]:
+    """The eighths of a degree of longitude that a box holds, 0 to 2879."""
+    return {v % 2880 for v in range(round(box[0] * 8), round(box[2] * 8))} if box else set()
+
+
+@given(st.lists(lonlat_boxes(), min_size=2, max_size=4), st.data())
+def test_the_common_box_does_not_depend_on_turns_or_order(boxes: list[Bounds], data: st.DataObject) -> None:
+    common = intersect_lonlat(boxes)
+    others = data.draw(st.permutations([turned(box, data.draw(TURNS)) for box in boxes]))
+    assert intersect_lonlat(others) == common
+    held = set.intersection(*map(eighths, boxes))
+    level = max(box[1] for box in boxes) < min(box[3] for box in boxes)
+    assert eighths(common) == (held if level else set())
+    assert common is None or -180 <= (common[0] + common[2]) / 2 <= 180
+
+
+@given(lonlat_boxes(), st.integers(-2880, 2880), TURNS)
+def test_the_world_shares_the_whole_of_every_box(box: Bounds, edge: int, turns: int) -> None:
+    world = (edge / 8, -90.0, edge / 8 + 360, 90.0)
+    shared = intersect_lonlat([turned(world, turns), box])
+    assert shared == turned(box, turns_to(0, box))
+
+
+@given(st.lists(lonlat_boxes(10), min_size=1, max_size=5), st.integers(-1440, 1440), st.data())
+def test_tiles_close_together_have_a_narrow_hull(boxes: list[Bounds], place: int, data: st.DataObject) -> None:
+    """Wherever on Earth they are, and however each counts its longitudes."""
+    near = [(b[0] / 36 + place / 8, b[1], b[0] / 36 + place / 8 + 1, b[3]) for b in boxes]  # within 5 degrees of it
+    hull = unite_lonlat([turned(box, data.draw(TURNS)) for box in near])
+    assert hull[2] - hull[0] == pytest.approx(max(b[2] for b in near) - min(b[0] for b in near))
+    assert all(intersect_lonlat([hull, box]) for box in near)
+
+
+def test_boxes_across_the_antimeridian_go_on() -> None:
+    fiji = project_bounds((815_000, 8_100_000, 830_000, 8_115_000), CRS.from_epsg(32760), WGS84)
+    assert fiji == pytest.approx((179.959, -17.163, 180.102, -17.026), abs=1e-3)
+    tiles = Extent(WGS84, unite_lonlat([(-180.0, -18.0, -179.0, -17.0), (179.0, -18.0, 180.0, -17.0)]), "dem.tif")
+    assert tiles.bounds == (179, -18, 181, -17)
+    guide = Extent(CRS.from_epsg(32760), (815_000.0, 8_100_000.0, 830_000.0, 8_115_000.0), "ortho.tif")
+    for dem in (tiles, Extent(WGS84, turned(tiles.bounds, -1), "dem.tif"), Extent(WGS84, (-180, -90, 180, 90), "dem")):
+        assert grid_for(guide, dem).bounds == (815_000, 8_100_000, 830_000, 8_115_000)
+    assert utm_crs((180.5, -17)) == utm_crs((-179.5, -17)) == CRS.from_epsg(32701)
+
+
+def test_pairs_that_meet_without_a_common_ground() -> None:
+    """Only on a sphere: each of three meets the next, around the Earth."""
+    thirds = [Extent(WGS84, (west, -10.0, west + 130.0, 10.0), f"{west}.tif") for west in (0.0, 120.0, 240.0)]
+    with pytest.raises(NoOverlap, match="although each pair"):
+        common_area(thirds)
+
+
+@pytest.mark.parametrize(
+    ("crs", "west", "torn"),
+    [(3857, 179.5, True), (3857, 179.999, True), (3857, 179, False), (3857, -180, False), (32701, 179.5, False),
+     (3832, 179.5, False), (3832, -30.5, True), (3413, 179.5, False), (4326, 179.5, False)],
+)  # fmt: skip
+def test_maps_that_end_within_an_area(crs: int, west: float, torn: bool) -> None:
+    assert is_torn(CRS.from_epsg(crs), (west, -17, west + 1, -16)) == torn
+
+
+@pytest.mark.parametrize("bounds", [(10, 45, 9, 46), (9, 46, 10, 45), (9, 45, 9, 46), (5e5, 5e6, 4e5, 6e6)])
+def test_reversed_bounds(bounds: Bounds) -> None:
+    with pytest.raises(InvalidOption, match="reversed or empty"):
+        TargetRequest(8, bounds=bounds)

@@ -15,8 +15,8 @@ from rasterio.enums import ColorInterp, Resampling
 
 from jspsr_cli.errors import UnreadableRaster
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.report import EnhanceReport
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import Array, heights_of, weights_info, write_raster
 
 CRS = "EPSG:32631"

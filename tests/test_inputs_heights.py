@@ -16,8 +16,8 @@ from affine import Affine
 from rasterio.windows import Window
 
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.report import EnhanceReport
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import (
     Array,
     bicubic,

@@ -16,7 +16,7 @@ import rasterio
 from affine import Affine
 
 from jspsr_cli import pipeline
-from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.request import EnhanceOptions
 from jspsr_models import WeightsInfo
 
 folder, width, height, cache = Path(sys.argv[1]), *map(int, sys.argv[2:])

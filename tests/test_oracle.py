@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.request import EnhanceOptions
 from jspsr_models import identity_checkpoint, save_network
 from tests.scenes import bicubic, centres, cop30, guide_over, heights_of, identity, utm, weights_info, write_raster
 

@@ -16,8 +16,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from jspsr_cli import __version__
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.report import EnhanceReport
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import identity, terrain, weights_info, write_raster
 
 CRS = "EPSG:32632"

@@ -16,7 +16,7 @@ import torch
 from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, PredictionFailed, ReadFailed
-from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import damaged
 from tests.test_output import CRS, LONG_AGO, NORTH, WEST, Job, dem_at, old_job
 

@@ -67,6 +67,12 @@ def test_bounds(words: tuple[str, ...]) -> None:
     [
         ("-117,33,-118,34", "west (-117) is not less than east (-118): the bounds are reversed"),
         ("-118,34,-117,33", "south (34) is not less than north (33): the bounds are reversed"),
+        ("10,45,9,46", "west (10) is not less than east (9): the bounds are reversed"),
+        ("90,45,-90,46", "west (90) is not less than east (-90)"),
+        ("179.5,-16,-179.5,-17", "south (-16) is not less than north (-17)"),
+        ("200,5,-5,10", "west (200) is not less than east (-5)"),
+        ("600000,50,-600000,60", "west (600000) is not less than east"),
+        ("179,-170,-179,-160", "west (179) is not less than east (-179)"),
         ("1,2,1,3", "reversed or empty"),
         ("1,2,3", "four numbers west,south,east,north are needed, not 3"),
         ("1,2,3,4,5", "not 5"),
@@ -80,6 +86,12 @@ def test_wrong_bounds(text: str, why: str) -> None:
     assert why in complaint(options.bounds, "--bounds", text)
 
 
+@pytest.mark.parametrize("text", ["179.5,-17,-179.5,-16.5", "100,70,-179,72", "180,-17,-180,-16"])
+def test_bounds_across_the_antimeridian(text: str) -> None:
+    """As RFC 7946 writes them: west is greater than east, and the shorter way round crosses it."""
+    assert value_of(options.bounds, "--bounds", text) == tuple(map(float, text.split(",")))
+
+
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
@@ -87,7 +99,8 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 def test_bounds_are_read_back_exactly_or_refused(bounds: tuple[float, ...], separator: str) -> None:
     text = separator.join(map(repr, bounds))
     west, south, east, north = bounds
-    if west < east and south < north:
+    degrees = max(abs(west), abs(east)) <= 180 and max(abs(south), abs(north)) <= 90
+    if (west < east or (degrees and west - east > 180)) and south < north:
         assert params.BoundsType().convert(text, None, None) == bounds
     else:
         with pytest.raises(click.BadParameter, match="reversed"):
@@ -299,4 +312,4 @@ def test_help_shows_defaults() -> None:
         "[default: auto]",
     ):
         assert part in text
-    assert "±180" in text
+    assert "±360" in text

@@ -21,9 +21,9 @@ from filelock import FileLock
 
 from jspsr_cli.errors import JspsrError, OtherWork, OutputExists, OutputNotWritable, ReadFailed, WriteFailed
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster import water, writer
 from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.request import EnhanceOptions
 from tests.scenes import Array, cop30, guide_over, weights_info
 from tests.test_output import Job, old_job
 from tests.test_output_once import CHANGES, never
@@ -145,7 +145,7 @@ def test_progress_begins_where_the_work_was_ended(job: Job) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from jspsr_cli.plan import EnhanceOptions
+from jspsr_cli.request import EnhanceOptions
 from tests.test_output import Job
 from tests.test_resume import Lifted, OPTIONS
 

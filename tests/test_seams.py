@@ -9,8 +9,8 @@ import rasterio
 import torch
 
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster import align
+from jspsr_cli.request import EnhanceOptions
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_models import JSPSR
 from tests.scenes import Array, cop30, guide_over, heights_of, identity, weights_info

@@ -14,10 +14,10 @@ from pyproj import CRS, datadir, network
 
 from jspsr_cli.errors import JspsrError, MissingDatumGrid, NoOverlap, OutputExists, UnknownDatum
 from jspsr_cli.pipeline import enhance
-from jspsr_cli.plan import EnhanceOptions
 from jspsr_cli.raster.grid import Extent, Grid, snapped_grid
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
 from jspsr_cli.report import EnhanceReport
+from jspsr_cli.request import EnhanceOptions
 from tests.geoids import EGM96, EGM2008, GEOIDS, LAT, LON, OWN, OWN_CRS, write_geoid
 from tests.scenes import Array, bicubic, centres, cop30, guide_over, heights_of, identity, weights_info
 

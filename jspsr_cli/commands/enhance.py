@@ -65,7 +65,7 @@ def cli(
     jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli.pipeline import enhance
-    from jspsr_cli.plan import EnhanceOptions
+    from jspsr_cli.request import EnhanceOptions
 
     console = Console(quiet=quiet)
     with console.following("jspsr_cli"), console.share("enhancing") as progress:

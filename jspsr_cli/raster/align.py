@@ -1,33 +1,23 @@
-"""From source pixels to the target grid, once, and the same wherever the work is cut.
-
-GDAL's warp does the arithmetic. Two of its defaults would make a pixel depend on the block it is computed in: the
-tolerance of the approximated transformation (0.125 source pixel) and the kernel scale, which it estimates for
-each block. Both are fixed here, as is the area that the change of datum is chosen for.
-"""
+"""From source pixels to the target grid, once, and the same wherever the work is cut."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
-from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.io import MemoryFile
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
 from rasterio.windows import Window
 
-from jspsr_cli.errors import NoOverlap, ReadFailed
-from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
-from jspsr_cli.raster.grid import WGS84, WIDE_DEGREES, Grid, project_bounds, unite
-from jspsr_cli.raster.mosaic import Mosaic
+from jspsr_cli.errors import NoOverlap
+from jspsr_cli.raster.boxes import TURN
+from jspsr_cli.raster.gdal import GDAL_ERRORS
+from jspsr_cli.raster.grid import WIDE_DEGREES, Grid
+from jspsr_cli.raster.mosaic import Mosaic, around
 from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.warp import Place, SourceBlock
 from jspsr_cli.types import FloatArray
-
-# In source pixels; 0, GDAL's word for exact, raises in rasterio 1.4.4.
-TOLERANCE = 1e-6
 
 # Source pixels around what a block needs: 2 for the bicubic kernel, 4 for the search of flat water, 1 for the
 # tolerance and for datum shifts that differ between PROJ's operations.
@@ -101,9 +91,9 @@ class AlignedLayer:
         self.bands = bands or len(mosaics[0].files[0].bands)
         self._reader = reader
         self._sampling = sampling
-        self._mosaics = [(m, pixel_size(m, grid), _area_of_interest(m)) for m in mosaics]
+        self._mosaics = [(m, pixel_size(m, grid)) for m in around(mosaics, grid)]
         self._target_size = math.sqrt(grid.resolution[0] * grid.resolution[1])
-        finest = min(size for _, size, _ in self._mosaics)
+        finest = min(size for _, size in self._mosaics)
         side = math.sqrt(BLOCK_SOURCE_PIXELS) * finest / self._target_size
         self._block = max(MIN_BLOCK, min(MAX_BLOCK, int(side)))
 
@@ -124,19 +114,19 @@ class AlignedLayer:
             for left in range(0, width, self._block):
                 part = result[:, top : top + self._block, left : left + self._block]
                 block = self.grid.part(row + top, col + left, *part.shape[1:])
-                for mosaic, size, area in self._mosaics:
+                for mosaic, size in self._mosaics:
                     missing = np.isnan(part[0])
                     if not missing.any():
                         break
-                    values = self._warp(mosaic, block, size, area)
+                    values = self._warp(mosaic, block, size)
                     if values is not None and missing.all():
                         part[...] = values
                     elif values is not None:
                         part[:, missing] = values[:, missing]
         return result
 
-    def _warp(self, mosaic: Mosaic, block: Grid, size: float, area: str) -> FloatArray | None:
-        source = self._source(mosaic, area, block)
+    def _warp(self, mosaic: Mosaic, block: Grid, size: float) -> FloatArray | None:
+        source = self._source(mosaic, block)
         if source is None:
             return None
         void = np.isnan(source.pixels[0])
@@ -151,89 +141,45 @@ class AlignedLayer:
             values[:, np.isnan(covered.warp(block, Resampling.nearest)[0])] = np.nan
         return values
 
-    def _source(self, mosaic: Mosaic, area: str, place: "Grid | _Place") -> "_SourceBlock | None":
+    def _source(self, mosaic: Mosaic, place: Grid | Place) -> SourceBlock | None:
         """Prepared pixels of `mosaic` that `place` needs, voids beyond its edge among them."""
-        window = _footprint(mosaic, place)
-        if window is None:
+        found = _footprint(mosaic, place)
+        if found is None:
             return None
+        window, turns = found
         pixels = self._sampling.prepare(mosaic.read(self._reader, window))
-        shift = Affine.translation(window.col_off, window.row_off)
-        return _SourceBlock(pixels, mosaic.crs, mosaic.transform * shift, area, mosaic.files[0].path)
+        first_pixel = mosaic.transform * Affine.translation(window.col_off, window.row_off)
+        transform = Affine.translation(-turns * TURN, 0) * first_pixel
+        return SourceBlock(pixels, mosaic.crs, transform, mosaic.files[0].path)
 
-    def _completed(self, source: "_SourceBlock", mosaic: Mosaic) -> "_SourceBlock":
+    def _completed(self, source: SourceBlock, mosaic: Mosaic) -> SourceBlock:
         """`source` with its voids taken from the other mosaics, so that the kernel sees both sides of an edge.
 
         Between 50 and 85 degrees GLO-30 changes its columns four times: tiles on both sides are two mosaics.
         """
         pixels = source.pixels
-        for other, _, area in self._mosaics:
+        for other, _ in self._mosaics:
             void = np.isnan(pixels[0])
             if other is mosaic or not void.any():
                 continue
-            place = _Place(source.crs, source.transform, void.shape[1], void.shape[0])
-            beside = self._source(other, area, place)
+            place = Place(source.crs, source.transform, void.shape[1], void.shape[0])
+            beside = self._source(other, place)
             if beside is not None and not np.isnan(beside.pixels[0]).all():
                 sampled = beside.warp(place, self._sampling.coarser)
                 pixels = np.where(void, sampled, pixels)
         return replace(source, pixels=pixels)
 
 
-class _Place(NamedTuple):
-    """A lattice of source pixels that is sampled to, as a `Grid` is; its CRS need not be in metres."""
-
-    crs: CRS
-    transform: Affine
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class _SourceBlock:
-    """Source pixels in memory: float32 (bands, rows, columns), NaN = void, and where they lie."""
-
-    pixels: FloatArray
-    crs: CRS
-    transform: Affine
-    area_of_interest: str
-    path: str
-
-    def warp(self, place: "Grid | _Place", resampling: Resampling) -> FloatArray:
-        """Sample to `place`; by a warped VRT, as `rasterio.warp.reproject` (1.4.4) takes no tolerance."""
-        count, height, width = self.pixels.shape
-        layout = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": "float32"}
-        origin = {"crs": self.crs, "transform": self.transform, "nodata": np.nan}
-        target = {"crs": place.crs, "transform": place.transform, "width": place.width, "height": place.height}
-        fixed = {"tolerance": TOLERANCE, "XSCALE": "1", "YSCALE": "1", "AREA_OF_INTEREST": self.area_of_interest}
-        try:
-            with MemoryFile() as memory:
-                with memory.open(**layout, **origin) as dataset:
-                    dataset.write(self.pixels)
-                with (
-                    memory.open() as dataset,
-                    WarpedVRT(dataset, **target, resampling=resampling, nodata=np.nan, **fixed) as warped,
-                ):
-                    values: FloatArray = warped.read()
-        except GDAL_ERRORS as error:
-            raise ReadFailed(f"{self.path} cannot be warped to the target grid: {reason(error)}.") from error
-        return values
-
-
-def _area_of_interest(mosaic: Mosaic) -> str:
-    """Longitudes and latitudes of the whole source, which PROJ's choice of datum shift is bound to."""
-    box = unite([project_bounds(file.bounds, file.crs, WGS84) for file in mosaic.files])
-    west, south, east, north = (max(-180, box[0]), max(-90, box[1]), min(180, box[2]), min(90, box[3]))
-    return f"{west!r},{south!r},{east!r},{north!r}"
-
-
 def _apply(t: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
-def _footprint(mosaic: Mosaic, place: Grid | _Place) -> Window | None:
+def _footprint(mosaic: Mosaic, place: Grid | Place) -> tuple[Window, int] | None:
     """Source pixels that `place` needs, or None where the mosaic has none of them.
 
     It reaches `MARGIN` pixels beyond the edge of the mosaic: GDAL treats what is void otherwise than what is outside,
-    and an edge must not depend on what else is there.
+    and an edge must not depend on what else is there. With it the turns by which longitudes of the mosaic are ahead
+    of those that PROJ gives for `place`.
     """
     xs = np.linspace(0, place.width, PROBES)
     ys = np.linspace(0, place.height, PROBES)
@@ -242,17 +188,32 @@ def _footprint(mosaic: Mosaic, place: Grid | _Place) -> Window | None:
         x, y = transform(place.crs, mosaic.crs, *_apply(place.transform, cols.ravel(), rows.ravel()))
     except GDAL_ERRORS:
         return None
-    col, row = _apply(~mosaic.transform, np.asarray(x), np.asarray(y))
-    seen = np.isfinite(col) & np.isfinite(row)
+    seen = np.isfinite(x) & np.isfinite(y)
     if not seen.any():
         return None
-    hull = mosaic.hull
-    left, right = math.floor(col[seen].min()) - MARGIN, math.ceil(col[seen].max()) + MARGIN
-    top, bottom = math.floor(row[seen].min()) - MARGIN, math.ceil(row[seen].max()) + MARGIN
+    hull, turns = mosaic.hull, 0
+    lon, lat = np.asarray(x)[seen], np.asarray(y)[seen]
+    if mosaic.crs.is_geographic:
+        lon, turns = _in_one_turn(lon, mosaic.middle[0])
+    col, row = _apply(~mosaic.transform, lon, lat)
+    left, right = math.floor(col.min()) - MARGIN, math.ceil(col.max()) + MARGIN
+    top, bottom = math.floor(row.min()) - MARGIN, math.ceil(row.max()) + MARGIN
     if left >= hull.col_off + hull.width or right <= hull.col_off:
         return None
     if top >= hull.row_off + hull.height or bottom <= hull.row_off:
         return None
     left, right = max(left, hull.col_off - MARGIN), min(right, hull.col_off + hull.width + MARGIN)
     top, bottom = max(top, hull.row_off - MARGIN), min(bottom, hull.row_off + hull.height + MARGIN)
-    return Window(left, top, right - left, bottom - top)
+    return Window(left, top, right - left, bottom - top), turns
+
+
+def _in_one_turn(lons: FloatArray, middle: float) -> tuple[FloatArray, int]:
+    """Longitudes of one place without a jump at the antimeridian, shifted by whole turns to near `middle`.
+
+    Also the turns of that shift for the first of them. Around a pole they stay as they are: all the way round.
+    """
+    near = lons + TURN * np.round((lons[0] - lons) / TURN)
+    if np.ptp(near) > TURN / 2:
+        return lons, 0
+    turns = round((middle - lons[0]) / TURN)
+    return near + turns * TURN, turns

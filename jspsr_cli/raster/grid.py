@@ -8,9 +8,10 @@ import pyproj
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.warp import transform_bounds
+from rasterio.warp import transform, transform_bounds
 
-from jspsr_cli.errors import InvalidGrid, InvalidOption, MissingCRS, NoOverlap
+from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
+from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat
 from jspsr_cli.types import Bounds
 
 WGS84 = CRS.from_epsg(4326)
@@ -24,6 +25,12 @@ MAX_SIDE = 2**31 - 1
 # Beyond this, a "metre" of the projection is too far from a metre on the ground for weights that were trained
 # at one ground sampling distance: web mercator at 18 degrees of latitude. UTM is within 0.1 %.
 MAX_SCALE_ERROR = 0.05
+
+# Halves of an area differ by far less on a map that shows it in one piece; on a torn one by thousands.
+TORN_HALVES = 10.0
+
+# Share of the area's width left away on both sides, so that one that only touches the edge is whole.
+TORN_INSET = 1e-6
 
 # UTM is defined between these latitudes; beyond, the polar stereographic pair UPS.
 UTM_SOUTH, UTM_NORTH = -80.0, 84.0
@@ -156,22 +163,8 @@ def utm_crs(lonlat: tuple[float, float]) -> CRS:
     return CRS.from_string(f"EPSG:{found[0].code}")
 
 
-def intersect(boxes: Sequence[Bounds]) -> Bounds | None:
-    """The common box, or None where there is none."""
-    west, south = (max(box[i] for box in boxes) for i in (0, 1))
-    east, north = (min(box[i] for box in boxes) for i in (2, 3))
-    return (west, south, east, north) if west < east and south < north else None
-
-
-def unite(boxes: Sequence[Bounds]) -> Bounds:
-    """The smallest box around all `boxes`."""
-    west, south = (min(box[i] for box in boxes) for i in (0, 1))
-    east, north = (max(box[i] for box in boxes) for i in (2, 3))
-    return west, south, east, north
-
-
 def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
-    """Box around `bounds` after the change of CRS.
+    """Box around `bounds` after the change of CRS; longitudes go on beyond 180 across the antimeridian.
 
     Raises:
         NoOverlap: the box has no place in the target CRS.
@@ -182,11 +175,8 @@ def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
         west, south, east, north = transform_bounds(source, target, *bounds, densify_pts=41)
     except Exception as error:  # rasterio raises several private classes for points that cannot be projected
         raise NoOverlap(f"The area {bounds} cannot be expressed in {name_of(target)}.") from error
-    if west > east and target.is_geographic:
-        raise NoOverlap(
-            f"The area {bounds} in {name_of(source)} crosses the antimeridian, which is not supported yet: "
-            "work on each side of it."
-        )
+    if west > east and target.is_geographic:  # as GDAL, and RFC 7946, write a box across the antimeridian
+        east += TURN
     if not all(map(math.isfinite, (west, south, east, north))):
         raise NoOverlap(f"The area {bounds} cannot be expressed in {name_of(target)}.")
     return west, south, east, north
@@ -206,18 +196,28 @@ def snapped_grid(crs: CRS, resolution: float, bounds: Bounds) -> Grid:
     return Grid(crs, transform, max(right - left, 1), max(top - bottom, 1))
 
 
-def choose_crs(extents: Sequence[Extent], *, guide: CRS, area: Bounds) -> CRS:
+def is_torn(crs: CRS, area: Bounds) -> bool:
+    """Whether the edge of a projected `crs` runs through `area` (longitude and latitude).
+
+    Web mercator ends at the antimeridian. Then one half of the area is far longer on the map than the other.
+    """
+    if not crs.is_projected:
+        return False
+    west, south, east, north = area
+    inset = TORN_INSET * (east - west)
+    lons = [west + inset, (west + east) / 2, east - inset]
+    xs, ys = transform(WGS84, crs, lons, [(south + north) / 2] * 3)
+    halves = [math.dist((xs[i], ys[i]), (xs[i + 1], ys[i + 1])) for i in (0, 1)]
+    return max(halves) > TORN_HALVES * min(halves)
+
+
+def choose_crs(guide: CRS, *, area: Bounds) -> CRS:
     """The guide's CRS where its unit is a metre on the ground, else the UTM zone of the middle of `area`.
 
-    `area` is in longitude and latitude; `extents` are only named in the error.
-
-    Raises:
-        MissingCRS: a guide without CRS.
+    `area` is in longitude and latitude.
     """
     middle = ((area[0] + area[2]) / 2, (area[1] + area[3]) / 2)
-    if not guide:
-        raise MissingCRS(f"{extents[0].name} has no CRS: assign one with gdal_edit.py -a_srs.")
-    if is_metric(guide) and abs(ground_scale(guide, middle) - 1) <= MAX_SCALE_ERROR:
+    if is_metric(guide) and abs(ground_scale(guide, middle) - 1) <= MAX_SCALE_ERROR and not is_torn(guide, area):
         return guide
     return utm_crs(middle)
 
@@ -231,10 +231,10 @@ def common_area(extents: Sequence[Extent]) -> Bounds:
     boxes = [project_bounds(e.bounds, e.crs, WGS84) for e in extents]
     for i, first in enumerate(boxes):
         for j, second in enumerate(boxes[:i]):
-            if intersect([first, second]) is None:
+            if intersect_lonlat([first, second]) is None:
                 raise NoOverlap(f"{extents[j].name} and {extents[i].name} do not overlap: check that both cover "
                                 "the same ground and that their CRSs are right.")  # fmt: skip
-    common = intersect(boxes)
+    common = intersect_lonlat(boxes)
     if common is None:
         raise NoOverlap("The inputs share no common ground, although each pair of them does.")
     return common
@@ -252,7 +252,7 @@ def overlap_grid(extents: Sequence[Extent], *, crs: CRS, resolution: float, area
     for extent in extents:
         lonlat = project_bounds(extent.bounds, extent.crs, WGS84)
         if lonlat[2] - lonlat[0] > WIDE_DEGREES or lonlat[3] - lonlat[1] > WIDE_DEGREES:
-            clipped = intersect([lonlat, near]) or area
+            clipped = intersect_lonlat([lonlat, near]) or area
             boxes.append(project_bounds(clipped, WGS84, crs))
         else:
             boxes.append(project_bounds(extent.bounds, extent.crs, crs))

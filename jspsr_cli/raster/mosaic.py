@@ -1,7 +1,8 @@
 """Files on one lattice of pixels, read as one raster."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,10 +10,11 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from jspsr_cli.raster.grid import unite
+from jspsr_cli.raster.boxes import TURN, unite
+from jspsr_cli.raster.grid import Grid, project_bounds
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, same_lattice
-from jspsr_cli.types import FloatArray
+from jspsr_cli.types import Bounds, FloatArray
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class Mosaic:
         west, north, east, south = unite(boxes)
         return Window(west, north, east - west, south - north)
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Coordinates of the middle of the hull."""
+        hull = self.hull
+        x, y = self.transform * (hull.col_off + hull.width / 2, hull.row_off + hull.height / 2)
+        return x, y
+
     def read(self, reader: RasterReader, window: Window) -> FloatArray:
         """Pixels of `window`: float32 (bands, rows, columns), NaN where no file has data."""
         shape = (len(self.files[0].bands), window.height, window.width)
@@ -80,3 +89,25 @@ def group_mosaics(files: Sequence[RasterFile]) -> tuple[Mosaic, ...]:
         else:
             groups.append([file])
     return tuple(Mosaic(tuple(group)) for group in groups)
+
+
+def around(mosaics: Sequence[Mosaic], grid: Grid) -> tuple[Mosaic, ...]:
+    """`mosaics` with their longitudes counted within 180 degrees of the middle of `grid`, all round at a pole.
+
+    Files that end at the antimeridian so become neighbours of those that begin there, and one that goes round the
+    world goes on beyond its edge.
+    """
+    files = [file for mosaic in mosaics for file in mosaic.files]
+    spans = {file.crs: project_bounds(grid.bounds, grid.crs, file.crs) for file in files if file.crs.is_geographic}
+    placed = [copy for file in files for copy in _copies(file, spans.get(file.crs))]
+    return tuple(mosaics) if placed == files else group_mosaics(placed)
+
+
+def _copies(file: RasterFile, span: Bounds | None) -> Iterator[RasterFile]:
+    if span is None:
+        yield file
+        return
+    middle, reach = (span[0] + span[2]) / 2, max(TURN / 2, span[2] - span[0])
+    first, last = (middle - reach - file.bounds[2]) / TURN, (middle + reach - file.bounds[0]) / TURN
+    for turns in range(math.floor(first) + 1, math.ceil(last)):
+        yield replace(file, transform=Affine.translation(turns * TURN, 0) * file.transform) if turns else file

@@ -1,20 +1,23 @@
 """Polygons of `--geometry`: the area that is worked on."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyogrio
 import pyproj
 import shapely
+import shapely.affinity
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 
 from jspsr_cli.errors import InputError, MissingCRS
+from jspsr_cli.raster.boxes import TURN, turns_together
 from jspsr_cli.raster.gdal import reason
 from jspsr_cli.raster.grid import Grid, horizontal
-from jspsr_cli.types import BoolArray, Bounds
+from jspsr_cli.types import BoolArray, Bounds, FloatArray
 
 # A straight edge in one CRS is a curve in another: it is projected with this many points at least.
 EDGE_POINTS = 100
@@ -54,6 +57,11 @@ class Area:
         mask: BoolArray = geometry_mask([self.shape], out_shape=shape, transform=part.transform, invert=True)
         return mask
 
+    def holds(self, x: FloatArray, y: FloatArray) -> BoolArray:
+        """Whether points of its CRS lie in the polygon."""
+        held: BoolArray = shapely.contains_xy(self.shape, x, y)
+        return held
+
 
 def read_area(path: str) -> Area:
     """All polygons of the first layer of a vector file as one.
@@ -71,7 +79,17 @@ def read_area(path: str) -> Area:
     polygons = [g for g in shapely.from_wkb(shapes) if g is not None and g.geom_type.endswith("Polygon")]
     if not polygons:
         raise InputError(f"{path} holds no polygon: the area to work on must be one.")
-    united = shapely.union_all(shapely.make_valid(np.array(polygons)))
-    if united.is_empty or united.area == 0:
+    crs = horizontal(CRS.from_user_input(meta["crs"]))
+    # By structure: a hole that touches the rim stays a hole, and where parts overlap there is none.
+    valid = shapely.make_valid(np.array(polygons), method="structure", keep_collapsed=False)
+    parts = [part for part in shapely.get_parts(valid) if not part.is_empty]
+    united = shapely.union_all(_in_one_piece(parts) if crs.is_geographic and parts else parts)
+    if united.area == 0:
         raise InputError(f"The polygons of {path} are empty: the area to work on must have some size.")
-    return Area(united, horizontal(CRS.from_user_input(meta["crs"])))
+    return Area(united, crs)
+
+
+def _in_one_piece(parts: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:
+    """Polygons in degrees that were cut at the antimeridian, as RFC 7946 wants it, on one side of it."""
+    turns = turns_together([part.bounds for part in parts])
+    return [shapely.affinity.translate(part, count * TURN) for part, count in zip(parts, turns, strict=True)]

@@ -63,8 +63,8 @@ class Strip:
 class _RollingRows:
     """Rows of a layer over fixed columns, handed out in overlapping pieces from north to south.
 
-    Each row is read once, `step` rows at a time, and the cuts between them are the same wherever a run begins: a warp is
-    the same to its tolerance only wherever it is cut, and a resumed run has to give the same bytes.
+    Each row is read once, `step` rows at a time, and the cuts between them are the same wherever a run begins: a warp
+    is the same to its tolerance only wherever it is cut, and a resumed run has to give the same bytes.
     """
 
     def __init__(self, layer: AlignedLayer, col: int, width: int, step: int) -> None:

@@ -2,33 +2,43 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from rasterio.warp import transform
 
 from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
+from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat
 from jspsr_cli.raster.grid import (
     WGS84,
     Extent,
     Grid,
     choose_crs,
     common_area,
-    intersect,
+    is_torn,
+    name_of,
     overlap_grid,
     parse_crs,
     project_bounds,
     snapped_grid,
 )
 from jspsr_cli.raster.polygons import Area, read_area
-from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.types import Bounds
 
 # Finer than any orthophoto for a whole area, and coarser than any DEM that is worth refining.
 MIN_RESOLUTION, MAX_RESOLUTION = 0.1, 100.0
+
+# Points along each side of the target at which is asked whether an input covers it: 1 % of an area is 100 points.
+COVER_POINTS = 100
 
 
 @dataclass(frozen=True)
 class TargetRequest:
     """What the user asked of the target grid; each field is an option of the same name.
 
-    `bounds` are longitude and latitude where all four could be, else coordinates of the target CRS.
+    `bounds` are longitude and latitude where all four could be, else coordinates of the target CRS. Across the
+    antimeridian their west may be greater than their east (RFC 7946), or their east greater than 180.
     """
 
     resolution: float
@@ -43,6 +53,11 @@ class TargetRequest:
                 f"A resolution of {self.resolution:g} m cannot be meant: choose one from {MIN_RESOLUTION:g} to "
                 f"{MAX_RESOLUTION:g} m, best the one that the weights were trained at."
             )
+        if self.bounds:
+            west, south, east, north = self.bounds
+            across = is_lonlat(self.bounds) and west - east > TURN / 2
+            if south >= north or (west >= east and not across):
+                raise InvalidOption("The bounds are reversed or empty: their order is west, south, east, north.")
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,14 @@ class Target:
 
 def is_lonlat(bounds: Bounds) -> bool:
     """Whether `bounds` can be degrees: no map in metres is that small."""
-    return all(abs(v) <= 180 for v in bounds[::2]) and all(abs(v) <= 90 for v in bounds[1::2])
+    west, south, east, north = bounds
+    return max(abs(west), abs(east), east - west) <= TURN and max(abs(south), abs(north)) <= 90
+
+
+def _in_one_piece(bounds: Bounds) -> Bounds:
+    """`bounds` in degrees with the west less than the east."""
+    west, south, east, north = bounds
+    return (west, south, east, north) if west < east else (west, south, east + TURN, north)
 
 
 def target_of(request: TargetRequest, extents: Sequence[Extent], *, guide: Extent) -> Target:
@@ -68,7 +90,13 @@ def target_of(request: TargetRequest, extents: Sequence[Extent], *, guide: Exten
     common = common_area(extents)
     area = read_area(request.geometry) if request.geometry else None
     grid = _like(request) if request.like else _asked(request, extents, guide=guide, common=common, area=area)
-    _check_covered(grid, extents)
+    box = project_bounds(grid.bounds, grid.crs, WGS84)
+    for extent in extents:
+        if is_torn(extent.crs, _covered(box, extent)):
+            raise NoOverlap(
+                f"{extent.name} is in {name_of(extent.crs)}, whose map ends within the area: bring it to the local UTM "
+                "zone first, with gdalwarp -t_srs."
+            )
     return Target(grid, area.to(grid.crs) if area else None)
 
 
@@ -82,14 +110,17 @@ def _like(request: TargetRequest) -> Grid:
 def _asked(
     request: TargetRequest, extents: Sequence[Extent], *, guide: Extent, common: Bounds, area: Area | None
 ) -> Grid:
-    lonlat = [request.bounds] if request.bounds and is_lonlat(request.bounds) else []
-    if area:
-        lonlat.append(project_bounds(area.bounds, area.crs, WGS84))
-    middle = intersect([common, *lonlat]) or common
-    crs = parse_crs(request.crs) if request.crs else choose_crs(extents, guide=guide.crs, area=middle)
-    boxes = []
-    if request.bounds:
-        boxes.append(project_bounds(request.bounds, WGS84 if is_lonlat(request.bounds) else crs, crs))
+    lonlat = [_in_one_piece(request.bounds)] if request.bounds and is_lonlat(request.bounds) else []
+    places = [*lonlat, *([project_bounds(area.bounds, area.crs, WGS84)] if area else [])]
+    for box, extent in product(places, extents):
+        _covered(box, extent)
+    place = intersect_lonlat([common, *places]) or common
+    crs = parse_crs(request.crs) if request.crs else choose_crs(guide.crs, area=place)
+    if any(is_torn(crs, box) for box in (place, *lonlat)):
+        raise InvalidGrid(f"The map of {name_of(crs)} ends within the area: leave --crs away for the local UTM zone.")
+    boxes = [project_bounds(box, WGS84, crs) for box in lonlat]
+    if request.bounds and not lonlat:
+        boxes.append(request.bounds)
     if area:  # the polygon's own box, not the box around its box: that would grow by the turn of the CRS
         boxes.append(area.to(crs).bounds)
     if not boxes:
@@ -100,8 +131,33 @@ def _asked(
     return snapped_grid(crs, request.resolution, wanted)
 
 
-def _check_covered(grid: Grid, extents: Sequence[Extent]) -> None:
-    box = project_bounds(grid.bounds, grid.crs, WGS84)
-    for extent in extents:
-        if intersect([box, project_bounds(extent.bounds, extent.crs, WGS84)]) is None:
-            raise NoOverlap(f"The area asked for lies off {extent.name}: check --bounds, --geometry or --like.")
+def _covered(box: Bounds, extent: Extent) -> Bounds:
+    """What `extent` covers of a box asked for, both in longitude and latitude.
+
+    Raises:
+        NoOverlap: nothing.
+    """
+    shared = intersect_lonlat([box, project_bounds(extent.bounds, extent.crs, WGS84)])
+    if shared is None:
+        raise NoOverlap(f"The area asked for lies off {extent.name}: check --bounds, --geometry or --like.")
+    return shared
+
+
+def uncovered(target: Target, files: Sequence[RasterFile]) -> float:
+    """Share of the target, 0 to 1, that lies beyond the edges of all `files`; voids within them do not count."""
+    grid, steps = target.grid, (np.arange(COVER_POINTS) + 0.5) / COVER_POINTS
+    cols, rows = (side.ravel() for side in np.meshgrid(steps * grid.width, steps * grid.height))
+    x, y = grid.transform.a * cols + grid.transform.c, grid.transform.e * rows + grid.transform.f
+    if target.area:
+        inside = target.area.holds(x, y)
+        x, y = x[inside], y[inside]
+    open_ground = np.ones(len(x), dtype=bool)
+    places = {crs: transform(grid.crs, crs, x, y) for crs in {file.crs for file in files}}
+    for file in files:
+        px, py = (np.asarray(v) for v in places[file.crs])
+        if file.crs.is_geographic:
+            px = px + TURN * np.round(((file.bounds[0] + file.bounds[2]) / 2 - px) / TURN)
+        inverse = ~file.transform
+        col, row = inverse.a * px + inverse.b * py + inverse.c, inverse.d * px + inverse.e * py + inverse.f
+        open_ground &= ~((col >= 0) & (col <= file.width) & (row >= 0) & (row <= file.height))
+    return float(open_ground.mean()) if len(x) else 0.0

@@ -4,6 +4,7 @@ GDAL's warp would leave heights as they are where a grid is missing; here that i
 """
 
 import logging
+import math
 import re
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pyproj.exceptions import CRSError, ProjError
 from pyproj.transformer import AreaOfInterest, Transformer, TransformerGroup
 
 from jspsr_cli.errors import InvalidOption, MissingDatumGrid, NoOverlap, TransformFailed
+from jspsr_cli.raster.boxes import TURN
 from jspsr_cli.raster.grid import WGS84 as LONLAT
 from jspsr_cli.raster.grid import WIDE_DEGREES, Extent, Grid, project_bounds
 from jspsr_cli.types import FloatArray
@@ -250,7 +252,12 @@ def _area(grid: Grid, extent: Extent) -> AreaOfInterest:
     box = project_bounds(extent.bounds, extent.crs, LONLAT)
     if max(box[2] - box[0], box[3] - box[1]) > WIDE_DEGREES:
         box = project_bounds(grid.bounds, grid.crs, LONLAT)
-    return AreaOfInterest(max(-180, box[0]), max(-90, box[1]), min(180, box[2]), min(90, box[3]))
+    west, south, east, north = box
+    if east - west >= TURN:
+        west, east = -TURN / 2, TURN / 2
+    # PROJ takes a box across the antimeridian as one whose west is greater than its east.
+    west, east = (v if abs(v) <= TURN / 2 else v - TURN * math.floor((v + TURN / 2) / TURN) for v in (west, east))
+    return AreaOfInterest(west, max(-90, south), east, min(90, north))
 
 
 def _group(source: pyproj.CRS, target: pyproj.CRS, area: AreaOfInterest, **choices: Any) -> TransformerGroup:

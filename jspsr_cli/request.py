@@ -1,0 +1,120 @@
+"""What is asked for: inputs, output, options; and what can be told of them before a file is opened."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jspsr_cli.errors import InvalidOption, OutputExists, OutputNotWritable
+from jspsr_cli.guides import GUIDES
+from jspsr_cli.limits import DEFAULT_OVERLAP
+from jspsr_cli.predict import Predictor
+from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
+from jspsr_models import WeightsInfo
+
+#: a name of the registry, a file, or a network with what is known of it
+Weights = str | Path | tuple[Predictor, WeightsInfo] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhanceOptions:
+    """What can be chosen; each field is the option of that name on the command line.
+
+    `resolution` in metres (None: the one the weights were trained at, else 8); `bounds` in degrees where all four
+    numbers could be, else in the target CRS; `guide_bands` 1-based; `stretch` the image values that become 0 and
+    255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows.
+    """
+
+    resolution: float | None = None
+    crs: str | None = None
+    vertical_crs: str | None = None
+    bounds: Bounds | None = None
+    like: str | None = None
+    geometry: str | None = None
+    guide_bands: tuple[int, ...] | None = None
+    stretch: tuple[float, float] | None = None
+    window: int | None = None
+    overlap: float = DEFAULT_OVERLAP
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    guide_gaps: GuideGaps = "nodata"
+    water: Water = "keep"
+    overwrite: bool = False
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.stretch or (0, 1)
+        wrong = {
+            "resolution": self.resolution is not None and not self.resolution > 0,
+            "guide_bands": min(self.guide_bands or (1,)) < 1,
+            "stretch": not low < high,
+            "batch_size": self.batch_size is not None and self.batch_size < 1,
+            "window": self.window == 0,
+        }
+        for name in filter(wrong.get, wrong):
+            raise InvalidOption(f"The {name} {getattr(self, name)} cannot work: see --help for what can.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Paths or URLs: the DEM, and the guides by their kind (`jspsr_cli.guides`)."""
+
+    dem: tuple[str, ...]
+    guides: dict[str, tuple[str, ...]]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.dem, *(path for paths in self.guides.values() for path in paths))
+
+
+def check_request(inputs: Inputs, output: Path, weights: Weights, options: EnhanceOptions) -> None:
+    """Refuse what cannot work, whatever the files hold.
+
+    Raises:
+        OutputNotWritable, OutputExists: the output's folder takes no file, or the output is an input.
+        InvalidOption: options that contradict each other, or no guide.
+    """
+    others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
+    _check_output(output)
+    check_distinct(output, [*inputs.paths, *others])
+    _check_options(inputs, options)
+
+
+def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
+    if not inputs.guides:
+        raise InvalidOption("There is no guide: give --guide, --canopy or --mask, what the weights were trained with.")
+    roles: dict[str, str] = {}
+    for role, paths in {"dem": inputs.dem, **inputs.guides}.items():
+        option = GUIDES[role].option if role in GUIDES else "INPUT"
+        for path in paths:
+            other = roles.setdefault(os.path.realpath(path), option)
+            if other != option:
+                raise InvalidOption(f"{path} was given as {other} and as {option}: it can be only one of them.")
+    if "image" not in inputs.guides and (options.guide_bands or options.stretch):
+        raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
+    if options.like and options.resolution:
+        raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
+
+
+def _check_output(output: Path) -> None:
+    folder = output.parent
+    if str(output).encode(errors="replace").decode() != str(output):
+        raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
+    if not folder.is_dir():
+        raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
+    if output.is_dir():
+        raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
+    if output.exists() and not output.is_file():
+        raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
+    if not os.access(folder, os.W_OK):
+        raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
+
+
+def check_distinct(output: Path, inputs: Sequence[str]) -> None:
+    """Raise OutputExists where `output` is one of `inputs`, by whatever name."""
+    for path in inputs:
+        same = os.path.realpath(path) == os.path.realpath(output)
+        if same or (output.exists() and os.path.exists(path) and os.path.samefile(path, output)):
+            raise OutputExists(f"The output {output} is one of the inputs: give it another name.")
