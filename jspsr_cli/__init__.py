@@ -3,15 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jspsr_cli.estimate import EnhanceEstimate, estimate_enhance
     from jspsr_cli.pipeline import enhance
     from jspsr_cli.report import EnhanceReport
     from jspsr_cli.request import EnhanceOptions
 
 __version__ = "0.1.0"
 
-__all__ = ["EnhanceOptions", "EnhanceReport", "__version__", "enhance"]
+__all__ = ["EnhanceEstimate", "EnhanceOptions", "EnhanceReport", "__version__", "enhance", "estimate_enhance"]
 
-_LAZY = {"enhance": "pipeline", "EnhanceReport": "report", "EnhanceOptions": "request"}
+_LAZY = {
+    "enhance": "pipeline",
+    "EnhanceReport": "report",
+    "estimate_enhance": "estimate",
+    "EnhanceEstimate": "estimate",
+    "EnhanceOptions": "request",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """Options that several commands share, as decorators. Each is written once, with its help.
 
-    -o, --output  --overwrite  --restart  --json                what is written where
+    -o, --output  --overwrite  --restart  --dry-run  --json     what is written where
     --resolution --crs --bounds --like --geometry               the target grid
     --vertical-crs                                              what heights are counted from
     --window --overlap --batch-size --device --precision        how the network runs
@@ -36,6 +36,13 @@ overwrite = click.option("--overwrite", is_flag=True, help="Replace the output i
 
 restart = click.option(
     "--restart", is_flag=True, help="Discard unfinished work of an earlier run instead of going on with it."
+)
+
+dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check everything, say what the work would need (windows, memory, disk, time after a short trial), and write "
+    "nothing.",
 )
 
 as_json = click.option(

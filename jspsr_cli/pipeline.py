@@ -84,23 +84,34 @@ def enhance(
         WeightsError: the weights cannot be loaded.
     """
     started = time.monotonic()
-    guides = {"image": image, "mask": mask, "canopy": canopy}
-    inputs = Inputs(dem=_paths(dem), guides={name: _paths(paths) for name, paths in guides.items() if paths})
+    inputs = inputs_of(dem, image=image, mask=mask, canopy=canopy)
     with rasterio.Env(**GDAL_OPTIONS):
         chosen = options or EnhanceOptions()
         plan = plan_enhance(inputs, output=Path(output) if output else None, weights=weights, options=chosen)
-        if plan.output.exists() and not chosen.overwrite:
-            if not plan.is_done():
-                raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
+        if already_done(plan):
             _discard_leftovers(plan)
             return report_of(plan, None, seconds=time.monotonic() - started)
-        check_disk(plan.output, plan.target.grid)
         outcome = run(plan, progress=progress)
         return report_of(plan, outcome, seconds=time.monotonic() - started)
 
 
+def inputs_of(dem: str | Path | Sequence[str | Path], **guides: Sequence[str | Path]) -> Inputs:
+    """The arguments of `enhance` as `Inputs`, kinds of guide that are not given left out."""
+    return Inputs(dem=_paths(dem), guides={name: _paths(paths) for name, paths in guides.items() if paths})
+
+
 def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
+
+
+def already_done(plan: Plan) -> bool:
+    """Whether there is nothing to do. Raises OutputExists or OutputNotWritable where it cannot be done."""
+    if plan.output.exists() and not plan.options.overwrite:
+        if not plan.is_done():
+            raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
+        return True
+    check_disk(plan.output, plan.target.grid)
+    return False
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
@@ -113,7 +124,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
     log.info(
         "windows of %d pixels every %d, %d at a time on %s", lattice.size, lattice.stride, plan.batch_size, plan.device
     )
-    with UnfinishedWork(plan.output, _journal(plan), width=grid.width, restart=plan.options.restart) as work:
+    with unfinished_work(plan) as work:
         resumed_at = work.state.rows / grid.height
         if resumed_at:
             log.info("going on where the work was ended, at %.0f %%", 100 * resumed_at)
@@ -129,7 +140,7 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
 def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: Progress) -> Outcome:
     """Add the rows to `work` that are missing."""
     grid, lattice, state = plan.target.grid, plan.lattice, work.state
-    (row0, col0), layers = grid.origin, _layers(plan, reader)
+    (row0, col0), layers = grid.origin, layers_of(plan, reader)
     rows, cols = range(row0, row0 + grid.height), range(col0, col0 + grid.width)
     blender = Blender(lattice, rows=rows, cols=cols, done=state.rows, carry=state.carry)
     tally = Tally(**state.counted.get("tally", {}))
@@ -141,7 +152,7 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
         for count, strip in enumerate(ahead, state.strips + 1):
             # Batches never cross a strip: what is predicted together does not depend on how the work is cut.
             starts = lattice.starts(cols.start, cols.stop)
-            for batch in _batches(windows_of(strip, starts=starts, size=lattice.size), plan.batch_size):
+            for batch in batches_of(windows_of(strip, starts=starts, size=lattice.size), plan.batch_size):
                 for window, heights in zip(batch, plan.predictor.heights(batch), strict=True):
                     blender.add(window.col, heights)
                 tally.see_windows(batch, highest=plan.predictor.scale.high)
@@ -157,17 +168,19 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     return Outcome(tally=tally, notes=(*work.notes, *sorted(notes)), resumed_at=0)
 
 
+def unfinished_work(plan: Plan) -> UnfinishedWork:
+    """The working folder of `plan`."""
+    return UnfinishedWork(plan.output, journal_of(plan), width=plan.target.grid.width, restart=plan.options.restart)
+
+
 def _discard_leftovers(plan: Plan) -> None:
     """Remove what a process left that was killed between publishing and removing it."""
     if partial_folder(plan.output).exists():
-        with (
-            suppress(JspsrError),
-            UnfinishedWork(plan.output, _journal(plan), width=plan.target.grid.width, restart=False) as work,
-        ):
+        with suppress(JspsrError), unfinished_work(plan) as work:
             work.discard()
 
 
-def _journal(plan: Plan) -> Journal:
+def journal_of(plan: Plan) -> Journal:
     """What decides the output of `plan`, and where it is computed."""
     grid, options, tags = plan.target.grid, plan.options, plan.tags
     west, _, _, north = grid.bounds
@@ -189,14 +202,16 @@ def _journal(plan: Plan) -> Journal:
     return Journal(decides=decides, machine=machine)
 
 
-def _layers(plan: Plan, reader: RasterReader) -> Layers:
+def layers_of(plan: Plan, reader: RasterReader) -> Layers:
+    """All inputs of `plan` on its target grid."""
     grid = plan.target.grid
     dem = HeightLayers(plan.dem, grid, reader=reader, water=plan.options.water == "keep")
     guides = {name: GUIDES[name].layer(files, grid, reader, plan.stretch) for name, files in plan.guides.items()}
     return Layers(dem, guides)
 
 
-def _batches(windows: Iterable[T], size: int) -> Iterator[list[T]]:
+def batches_of(windows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`windows` in lists of `size`, the last one shorter."""
     iterator = iter(windows)
     while batch := list(islice(iterator, size)):
         yield batch

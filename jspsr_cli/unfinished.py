@@ -106,18 +106,28 @@ class UnfinishedWork:
         """The file of finished rows."""
         return self.folder / HEIGHTS
 
-    def __enter__(self) -> "UnfinishedWork":
+    def look(self) -> State:
+        """What entering would take up. Raises as entering does, and writes nothing."""
+        self._check_ours()
+        if not self.folder.exists():
+            return State()
+        self._acquire()
+        try:
+            return self._found()
+        finally:
+            self._lock.release()
+
+    def _check_ours(self) -> None:
         if self.folder.exists() and not (self.folder / LOCK).exists():
             raise OutputExists(f"{self.folder} is needed for unfinished work and is not ours: move it away.")
+
+    def __enter__(self) -> "UnfinishedWork":
+        self._check_ours()
         try:
             self.folder.mkdir(exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except Timeout as error:
-            raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
-        except NotImplementedError as error:
-            raise OutputNotWritable(f"The file system of {self.folder} has no locks: write to another.") from error
         except OSError as error:
             raise self._unwritable(error) from error
+        self._acquire()
         try:
             self._take_up()
         except BaseException as error:
@@ -126,6 +136,16 @@ class UnfinishedWork:
                 raise self._unwritable(error) from error
             raise
         return self
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
+        except NotImplementedError as error:
+            raise OutputNotWritable(f"The file system of {self.folder} has no locks: write to another.") from error
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> OutputNotWritable:
         return OutputNotWritable(f"{self._output} cannot be written: {error.strerror or error}.")
@@ -137,15 +157,18 @@ class UnfinishedWork:
         except _DAMAGED:
             return "Another jspsr"
 
+    def _found(self) -> State:
+        if self._restart or not (self.folder / STATE).exists():
+            return State()
+        try:
+            self._check(self._load_journal())
+            return self._load_state()
+        except _DAMAGED:
+            self.notes.append(f"the unfinished work in {self.folder} is damaged: all of it was done again")
+            return State()
+
     def _take_up(self) -> None:
-        if self._restart:
-            self._clear()
-        elif (self.folder / STATE).exists():
-            try:
-                self._check(self._load_journal())
-                self.state = self._load_state()
-            except _DAMAGED:
-                self.notes.append(f"the unfinished work in {self.folder} is damaged: all of it was done again")
+        self.state = self._found()
         if not self.state.strips:
             self._clear()
             self._replace(JOURNAL, json.dumps(vars(self._journal), indent=1).encode())

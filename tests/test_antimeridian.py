@@ -73,10 +73,10 @@ def test_a_mosaic_of_the_world(tmp_path: Path, first: int) -> None:
     place = Affine(size, 0, first + 180, 0, -size, 90)
     whole = write_raster(tmp_path / "whole.tif", beyond, crs="EPSG:4326", transform=place)
     east, north = (177_700, 8_141_000) if first else (166_000, 9_990_000)  # at the edge of the mosaic
-    photo = np.ones((3, 10, 10), np.uint8)
+    photo = np.ones((3, 100, 100), np.uint8)
     guide = write_raster(
         tmp_path / "guide.tif", photo, crs="EPSG:32701" if first else "EPSG:32731",
-        transform=Affine(2000, 0, east - 10_000, 0, -2000, north + 10_000),
+        transform=Affine(200, 0, east - 10_000, 0, -200, north + 10_000),
     )  # fmt: skip
     run(tmp_path / "out.tif", [world], [guide], resolution=100.0)
     check(tmp_path / "out.tif", whole)

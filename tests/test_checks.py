@@ -23,8 +23,10 @@ from jspsr_cli.errors import (
 from jspsr_cli.pipeline import enhance
 from jspsr_cli.raster.inputs import open_canopy
 from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.target import TargetRequest
 from jspsr_cli.report import EnhanceReport
 from jspsr_cli.request import EnhanceOptions
+from jspsr_cli.types import Bounds
 from tests.scenes import Array, cop30, guide_over, heights_of, identity, terrain, weights_info, write_raster
 
 CRS = "EPSG:32632"
@@ -256,8 +258,6 @@ def test_rasters_of_a_few_pixels(tmp_path: Path, side: int) -> None:
     [
         {"resolution": 0.0},
         {"resolution": float("nan")},
-        {"bounds": (10, 45, 9, 46)},
-        {"bounds": (float("nan"),) * 4},
         {"guide_bands": (0, 1, 2)},
         {"stretch": (5.0, 5.0)},
         {"window": 0},
@@ -268,6 +268,12 @@ def test_rasters_of_a_few_pixels(tmp_path: Path, side: int) -> None:
 def test_options_that_cannot_work(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(options))):
         EnhanceOptions(**options)
+
+
+@pytest.mark.parametrize("bounds", [(10, 45, 9, 46), (9, 46, 10, 45), (float("nan"),) * 4, (5e5, 1, 4e5, 2)], ids=str)
+def test_bounds_that_cannot_work(bounds: Bounds) -> None:
+    with pytest.raises(InvalidOption, match="bounds are reversed or empty"):
+        TargetRequest(8.0, bounds=bounds)
 
 
 def test_a_silent_server_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 @options.precision
 @options.overwrite
 @options.restart
+@options.dry_run
 @options.as_json
 @options.verbose
 @options.quiet
@@ -51,6 +52,7 @@ def cli(
     canopy: tuple[str, ...],
     output: Path | None,
     weights: str | None,
+    dry_run: bool,
     as_json: bool,
     quiet: bool,
     **choices: Any,
@@ -64,24 +66,24 @@ def cli(
     jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
     jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
-    from jspsr_cli.pipeline import enhance
-    from jspsr_cli.request import EnhanceOptions
+    from jspsr_cli import EnhanceOptions, enhance, estimate_enhance
 
     console = Console(quiet=quiet)
-    with console.following("jspsr_cli"), console.share("enhancing") as progress:
-        report = enhance(
-            dem,
-            output=output,
-            weights=weights,
-            image=image,
-            mask=mask,
-            canopy=canopy,
-            options=EnhanceOptions(**choices),
-            progress=progress,
-        )
+    asked: dict[str, Any] = {"output": output, "weights": weights, "image": image, "mask": mask, "canopy": canopy}
+    asked["options"] = EnhanceOptions(**choices)
+    report: Any
+    with console.following("jspsr_cli"):
+        if dry_run:
+            report = estimate_enhance(dem, **asked)
+        else:
+            with console.share("enhancing") as progress:
+                report = enhance(dem, **asked, progress=progress)
     for warning in report.warnings:
         console.warn(warning)
-    if as_json:
-        echo_result(asdict(report), as_json=True)
+    result = asdict(report)
+    if not as_json:
+        del result["warnings"]  # said above, on stderr
+    if as_json or dry_run:
+        echo_result(result, as_json=as_json)
     else:
         click.echo(harmless(report.summary))

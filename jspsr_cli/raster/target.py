@@ -56,7 +56,7 @@ class TargetRequest:
         if self.bounds:
             west, south, east, north = self.bounds
             across = is_lonlat(self.bounds) and west - east > TURN / 2
-            if south >= north or (west >= east and not across):
+            if not (south < north and (west < east or across)):
                 raise InvalidOption("The bounds are reversed or empty: their order is west, south, east, north.")
 
 

@@ -26,9 +26,14 @@ OVERVIEWS = {"overviews": "IGNORE_EXISTING", "overview_resampling": "AVERAGE"}
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 
 
+def disk_bytes(output: Path, grid: Grid) -> int:
+    """Bytes on disk that the making of `output` on `grid` may still take at most."""
+    return int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - bytes_kept(output)
+
+
 def check_disk(output: Path, grid: Grid) -> None:
     """Raise OutputNotWritable where the disk of `output` has too little room for what `grid` still needs."""
-    need = int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - bytes_kept(output)
+    need = disk_bytes(output, grid)
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
