@@ -95,18 +95,7 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         **weights_tags(info),
         **inherited,
         **vertical_tags(dem, vertical),
-        **option_tags(
-            resolution=target.grid.resolution[0],
-            vertical_crs=vertical and vertical.target.tag,
-            window=lattice.size,
-            overlap=lattice.overlap,
-            stretch=stretch,
-            geometry=target.area and target.area.digest,
-            guide_bands=options.guide_bands,
-            guide_gaps=options.guide_gaps,
-            water=options.water,
-            precision=predictor.precision,
-        ),
+        **_option_tags(target, vertical, lattice, stretch, predictor, options),
     }
     return Plan(
         dem=dem,
@@ -137,6 +126,29 @@ def _local_files(
     """Files whose change changes the output."""
     rasters = (*dem, *(file for group in guides.values() for file in group))
     return [*(path for file in rasters for path in file.local_files), *filter(None, [options.geometry])]
+
+
+def _option_tags(
+    target: Target,
+    vertical: VerticalTransform | None,
+    lattice: Lattice,
+    stretch: tuple[float, float] | None,
+    predictor: WindowPredictor,
+    options: EnhanceOptions,
+) -> dict[str, str]:
+    """What was chosen, or came of `auto`, and decides the heights."""
+    return option_tags(
+        resolution=target.grid.resolution[0],
+        vertical_crs=vertical and vertical.target.tag,
+        window=lattice.size,
+        overlap=lattice.overlap,
+        stretch=stretch,
+        geometry=target.area and target.area.digest,
+        guide_bands=options.guide_bands,
+        guide_gaps=options.guide_gaps,
+        water=options.water,
+        precision=predictor.precision,
+    )
 
 
 def _load(weights: Weights, options: EnhanceOptions) -> tuple[Predictor, WeightsInfo]:
