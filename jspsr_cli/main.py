@@ -146,7 +146,7 @@ def _as_failure(error: BaseException, verbosity: int) -> Failure:
     names = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__)
     verdicts = (VERDICTS[name](error) for name in names if name in VERDICTS)
     verdict = next(verdict for verdict in verdicts if verdict)
-    notes = getattr(error, "__notes__", [])
+    notes = getattr(error, "__notes__", []) if verdict.sentence else []
     verdict = verdict._replace(
         sentence=". ".join([verdict.sentence.rstrip("."), *notes]) if notes else verdict.sentence
     )

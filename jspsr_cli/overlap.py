@@ -1,7 +1,8 @@
 """Work that is done while other work is done: one thing ahead in a thread, one behind in another."""
 
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,14 +18,26 @@ def one_ahead(items: Iterator[T], *, prepare: Callable[[], object], cancel: Call
     items are wanted, to cut short the one being made. An error in making one is raised where it is asked for.
     """
     thread = ThreadPoolExecutor(1, "jspsr-ahead", initializer=prepare)
+    coming = thread.submit(next, items, _END)
     try:
-        coming = thread.submit(next, items, _END)
         while (item := coming.result()) is not _END:
             coming = thread.submit(next, items, _END)
             yield item
     finally:
         cancel()
-        thread.shutdown(wait=True, cancel_futures=True)
+        coming.cancel()
+        _end(thread, coming)
+
+
+def _end(thread: ThreadPoolExecutor, last: Future[Any] | None) -> None:
+    """Wait for the `last` call of `thread`.
+
+    A second Ctrl-C waits too: what the call works on would be closed under its hands, which GDAL does not survive.
+    """
+    while last and not last.done():
+        with suppress(KeyboardInterrupt, SystemExit):
+            wait([last])
+    thread.shutdown(wait=False)
 
 
 class Behind:
@@ -46,15 +59,12 @@ class Behind:
         self._last = self._thread.submit(function, *arguments)
 
     def _wait(self) -> None:
-        last, self._last = self._last, None
-        if last:
-            last.result()
+        if self._last:
+            self._last.result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
-                self._wait()
-        finally:
-            self._thread.shutdown(wait=True)
+        _end(self._thread, self._last)
+        if error is None:
+            self._wait()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -146,8 +146,14 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     tally = Tally(**state.counted.get("tally", {}))
     notes, done = set(state.counted.get("notes", [])), state.rows
     strips = aligned_strips(layers, plan.target, lattice, skip=state.strips)
-    # rasterio's options are those of a thread.
-    ahead = one_ahead(strips, prepare=rasterio.Env(**GDAL_OPTIONS).__enter__, cancel=reader.cancel)
+    options = rasterio.env.getenv()  # ours, and those of the caller
+
+    def prepare() -> None:
+        """Give the thread the options, which rasterio has for each thread; AWS's cannot be arguments of `Env`."""
+        rasterio.Env().__enter__()
+        rasterio.env.setenv(**options)
+
+    ahead = one_ahead(strips, prepare=prepare, cancel=reader.cancel)
     with closing(ahead), Behind() as behind:
         for count, strip in enumerate(ahead, state.strips + 1):
             # Batches never cross a strip: what is predicted together does not depend on how the work is cut.
@@ -182,7 +188,7 @@ def _discard_leftovers(plan: Plan) -> None:
 
 def journal_of(plan: Plan) -> Journal:
     """What decides the output of `plan`, and where it is computed."""
-    grid, options, tags = plan.target.grid, plan.options, plan.tags
+    grid, tags = plan.target.grid, plan.tags
     west, _, _, north = grid.bounds
     decides = {
         "the version": tags["JSPSR_VERSION"],
@@ -190,13 +196,11 @@ def journal_of(plan: Plan) -> Journal:
         "the grid": f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g} m from {west!r}, {north!r} in "
         + name_of(grid.crs),
         **{f"--{key.replace('_', '-')}": str(value) for key, value in json.loads(tags["JSPSR_OPTIONS"]).items()},
-        "--batch-size": str(options.batch_size),
-        "--device": options.device,
         **{key: value for key, value in tags.items() if key.startswith(("JSPSR_INPUT", "JSPSR_FINGERPRINT"))},
     }
     for number, path in enumerate(plan.local_files, 1):
         status = os.stat(path)
-        changed = datetime.fromtimestamp(status.st_mtime).isoformat(" ")
+        changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(" ")
         decides[f"file {number}, {Path(path).name},"] = f"{status.st_size} bytes of {changed}"
     machine = {"device": str(plan.device), "threads": str(torch.get_num_threads()), "batches of": str(plan.batch_size)}
     return Journal(decides=decides, machine=machine)

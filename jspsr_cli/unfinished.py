@@ -11,7 +11,6 @@ Rows go to the disk before the state that counts them, so what the state counts 
 
 import json
 import os
-import shutil
 import socket
 import zipfile
 from contextlib import suppress
@@ -33,8 +32,8 @@ LOCK, HOLDER, JOURNAL, HEIGHTS, STATE = "jspsr.lock", "holder.json", "journal.js
 # More differences than this are not read.
 MOST_DIFFERENCES = 3
 
-# What reading them raises if they are not what was written.
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+# What reading them raises if they are not what was written. A share that is away for a while is none of these.
+_DAMAGED = (FileNotFoundError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def partial_folder(output: Path) -> Path:
@@ -44,7 +43,7 @@ def partial_folder(output: Path) -> Path:
 
 def bytes_kept(output: Path) -> int:
     """Size of the finished rows that lie there from an earlier run."""
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         return (partial_folder(output) / HEIGHTS).stat().st_size
     return 0
 
@@ -114,11 +113,14 @@ class UnfinishedWork:
         self._acquire()
         try:
             return self._found()
+        except OSError as error:
+            raise self._unwritable(error) from error
         finally:
             self._lock.release()
 
     def _check_ours(self) -> None:
-        if self.folder.exists() and not (self.folder / LOCK).exists():
+        # One that is empty is nobody's: a process was killed before it had the lock.
+        if self.folder.exists() and not (self.folder / LOCK).exists() and any(self.folder.iterdir()):
             raise OutputExists(f"{self.folder} is needed for unfinished work and is not ours: move it away.")
 
     def __enter__(self) -> "UnfinishedWork":
@@ -143,8 +145,11 @@ class UnfinishedWork:
         except Timeout as error:
             raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
         except NotImplementedError as error:
+            self._remove()
             raise OutputNotWritable(f"The file system of {self.folder} has no locks: write to another.") from error
         except OSError as error:
+            with suppress(OSError):
+                self.folder.rmdir()  # if it is empty
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> OutputNotWritable:
@@ -154,7 +159,7 @@ class UnfinishedWork:
         try:
             holder = json.loads((self.folder / HOLDER).read_text("utf-8"))
             return f"Process {int(holder['pid'])} on {holder['host']}"
-        except _DAMAGED:
+        except (OSError, *_DAMAGED):
             return "Another jspsr"
 
     def _found(self) -> State:
@@ -236,10 +241,19 @@ class UnfinishedWork:
         """Let go of the folder, and say whether it stays."""
         kept = (self.folder / STATE).exists() and not self._finished
         if not kept:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):  # the lock goes last: without it the rest would not be known as ours
+                self._clear()
+            self._remove()
         with suppress(OSError):
             self._lock.release()
         return kept
+
+    def _remove(self) -> None:
+        """Remove the folder, if nothing is in it but the lock."""
+        with suppress(OSError):
+            if {path.name for path in self.folder.iterdir()} <= {LOCK}:
+                (self.folder / LOCK).unlink(missing_ok=True)
+                self.folder.rmdir()
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():

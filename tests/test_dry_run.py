@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ import shapely
 import torch
 from filelock import FileLock
 
-from jspsr_cli import EnhanceOptions, enhance, estimate_enhance
+from jspsr_cli import EnhanceEstimate, EnhanceOptions, enhance, estimate_enhance
+from jspsr_cli.errors import OtherWork
 from jspsr_cli.estimate import WRITING_SECONDS_PER_PIXEL, together
 from jspsr_cli.raster.align import AlignedLayer
 from jspsr_cli.raster.writer import DISK_BYTES_PER_PIXEL
 from jspsr_cli.types import FloatArray
 from jspsr_cli.unfinished import partial_folder
+from tests.interrupted import OPTIONS as SEVERAL_STRIPS
+from tests.interrupted import Lifted, break_off, listing
 from tests.mistakes import check
-from tests.scenes import cop30, guide_over, weights_info, write_raster
+from tests.scenes import cop30, guide_over, identity, weights_info, write_raster
 from tests.test_enhance_command import CRS, PLACE, Scene, invoke, save_weights
 from tests.test_enhance_mistakes import MISTAKES
 from tests.test_input_mistakes import MISTAKES as INPUT_MISTAKES
+from tests.test_output import Job, old_job
 
 TABLE = {**MISTAKES, **INPUT_MISTAKES}
 
@@ -282,6 +287,7 @@ def test_what_stops_the_run_stops_the_dry_run(scene: Scene, name: str, monkeypat
         scene.guide.write_bytes(content[: len(content) // 2])
     else:
         folder.mkdir()
+        (folder / "mine.txt").touch()
     if name == "in use":
         lock.acquire()
     before = scene.listing()
@@ -295,14 +301,26 @@ def test_what_stops_the_run_stops_the_dry_run(scene: Scene, name: str, monkeypat
 
 
 @pytest.mark.usefixtures("quick")
-def test_unfinished_work_is_left_as_it_is(scene: Scene) -> None:
-    folder = partial_folder(scene.output)
-    folder.mkdir()
-    for name in ("jspsr.lock", "heights.tif"):
-        (folder / name).write_bytes(b"")
-    before = scene.listing()
-    assert invoke(scene.arguments("--dry-run")).exit_code == 0
-    assert scene.listing() == before
+def test_unfinished_work_counts_and_is_left_as_it_is(tmp_path: Path) -> None:
+    job = replace(old_job(tmp_path), options=SEVERAL_STRIPS)
+    whole = estimate_of(job)
+    break_off(job)
+    before = listing(job)
+    rest = estimate_of(job)
+    assert 0.2 < rest.resumed_at < 1
+    assert 0 < rest.windows_at_most < whole.windows_at_most
+    assert rest.disk_bytes == whole.disk_bytes - len(before["heights.f32"])
+    anew = estimate_of(replace(job, options=replace(SEVERAL_STRIPS, restart=True)))
+    assert (anew.resumed_at, anew.windows_at_most) == (0, whole.windows_at_most)
+    with pytest.raises(OtherWork, match="--water was keep and is network"):
+        estimate_of(replace(job, options=replace(SEVERAL_STRIPS, water="network")))
+    assert listing(job) == before
+    assert job.run(Lifted()).resumed_at == rest.resumed_at
+
+
+def estimate_of(job: Job) -> EnhanceEstimate:
+    weights: Any = (identity, weights_info("image"))
+    return estimate_enhance(job.dem, output=job.output, image=[job.guide], weights=weights, options=job.options)
 
 
 @pytest.mark.usefixtures("quick")

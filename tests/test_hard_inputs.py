@@ -78,7 +78,7 @@ def test_what_a_killed_process_left_is_taken_over(pair: tuple[Path, Path], tmp_p
     left = tmp_path / "out.tif.partial"
     left.mkdir()
     (left / "jspsr.lock").touch()
-    (left / "heights.tif").write_bytes(b"half")
+    (left / "heights.f32").write_bytes(b"half")
     run(pair, tmp_path / "out.tif")
     assert not left.exists()
 

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 
 import pytest
 
+from jspsr_cli import overlap
 from jspsr_cli.overlap import Behind, one_ahead
 
 
@@ -75,6 +77,30 @@ def test_leaving_cancels_what_is_being_made() -> None:
         yield 2
 
     stream = one_ahead(items(), prepare=nothing, cancel=cancelled.set)
+    next(stream)
+    assert begun.wait(30)
+    stream.close()
+    assert ended.is_set()
+
+
+def test_a_second_interruption_waits_for_what_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL does not survive that a dataset is closed while it is read."""
+    begun, cancelled, ended = (threading.Event() for _ in range(3))
+
+    def items() -> Iterator[int]:
+        yield 1
+        begun.set()
+        assert cancelled.wait(30)
+        ended.set()
+
+    def interrupted(calls: list[Future[int]]) -> None:
+        if not cancelled.is_set():
+            cancelled.set()
+            raise KeyboardInterrupt
+        wait(calls)
+
+    monkeypatch.setattr(overlap, "wait", interrupted)
+    stream = one_ahead(items(), prepare=nothing, cancel=nothing)
     next(stream)
     assert begun.wait(30)
     stream.close()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
+from jspsr_cli import pipeline
 from jspsr_cli.errors import ReadFailed, WriteFailed
 from jspsr_cli.pipeline import enhance, layers_of
 from jspsr_cli.plan import plan_enhance
@@ -76,6 +79,22 @@ def test_strips_are_the_same_to_the_last_bit_wherever_a_run_begins(tmp_path: Pat
     for skip in range(1, len(whole)):
         for resumed, at_once in zip(strips(skip), whole[skip:], strict=True):
             assert np.array_equal(resumed, at_once, equal_nan=True)
+
+
+def test_the_options_of_the_caller_hold_where_pixels_are_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers and sessions of rasterio belong to a thread, and reading has one of its own."""
+    read, seen = RasterReader.read, set()
+
+    def spying(self: RasterReader, *arguments: Any, **options: Any) -> Array:
+        found = rasterio.env.getenv()
+        seen.add((threading.current_thread().name[:11], found["GDAL_HTTP_HEADERS"], found["GDAL_CACHEMAX"]))
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(RasterReader, "read", spying)
+    with rasterio.Env(GDAL_HTTP_HEADERS="X: 1"):
+        job.run(Lifted())
+    cache = pipeline.GDAL_OPTIONS["GDAL_CACHEMAX"]
+    assert seen == {("MainThread", "X: 1", cache), ("jspsr-ahead", "X: 1", cache)}
 
 
 def test_ended_again_and_again(job: Job, whole: tuple[bytes, int]) -> None:
