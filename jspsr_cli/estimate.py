@@ -15,13 +15,15 @@ import rasterio
 import shapely
 import torch
 
-from jspsr_cli.pipeline import GDAL_OPTIONS, already_done, inputs_of, unfinished_work
+from jspsr_cli.pipeline import already_done, inputs_of, unfinished_work
 from jspsr_cli.plan import Plan, plan_enhance
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.writer import disk_bytes
 from jspsr_cli.request import EnhanceOptions, Weights
 from jspsr_cli.trial import starts_of, try_out
 from jspsr_cli.types import BoolArray, Bounds
+from jspsr_cli.unfinished import bytes_kept
 
 # Seconds a pixel for compression, conversion to a COG and the putting together of rows, on one core; see
 # benchmarks/estimates.py. Little beside the rest, so it is not tried out.
@@ -103,7 +105,7 @@ def estimate_enhance(
         windows=windows,
         memory_bytes=trial.memory_bytes,
         device_memory_bytes=trial.device_memory_bytes,
-        disk_bytes=disk_bytes(plan.output, grid),
+        disk_bytes=disk_bytes(grid, kept=bytes_kept(plan.output)),
         resumed_at=1 - left,
         seconds=seconds,
         warnings=(*plan.warnings, *trial.warnings),

@@ -7,13 +7,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import rasterio
@@ -23,7 +21,8 @@ from jspsr_cli.errors import JspsrError, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import Plan, plan_enhance
-from jspsr_cli.predict import windows_of
+from jspsr_cli.predict import batches_of, windows_of
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.reader import RasterReader
@@ -34,22 +33,7 @@ from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
-from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
-
-# GDAL's block cache would grow to 5 % of the machine's memory. 256 MB of small blocks that make way for large ones also
-# leave the heap in pieces: the peak then grew by half from 32,768 to 131,072 rows, and by 3 % with 64 MB. VSI_CACHE
-# would add 25 MB for every open file.
-GDAL_OPTIONS = {
-    "GDAL_CACHEMAX": 64 * 2**20,
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    # Seconds: a server that does not answer, or goes silent, would be waited for for minutes, or for ever.
-    "GDAL_HTTP_CONNECTTIMEOUT": "20",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
-    "GDAL_HTTP_LOW_SPEED_TIME": "30",
-}
-
-T = TypeVar("T")
+from jspsr_cli.unfinished import Journal, State, UnfinishedWork, bytes_kept, partial_folder
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +94,7 @@ def already_done(plan: Plan) -> bool:
         if not plan.is_done():
             raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
         return True
-    check_disk(plan.output, plan.target.grid)
+    check_disk(plan.output, plan.target.grid, kept=bytes_kept(plan.output))
     return False
 
 
@@ -212,13 +196,6 @@ def layers_of(plan: Plan, reader: RasterReader) -> Layers:
     dem = HeightLayers(plan.dem, grid, reader=reader, water=plan.options.water == "keep")
     guides = {name: GUIDES[name].layer(files, grid, reader, plan.stretch) for name, files in plan.guides.items()}
     return Layers(dem, guides)
-
-
-def batches_of(windows: Iterable[T], size: int) -> Iterator[list[T]]:
-    """`windows` in lists of `size`, the last one shorter."""
-    iterator = iter(windows)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tally: Tally) -> FloatArray:

@@ -1,9 +1,10 @@
 """Batches of windows through any callable that stands for the network, on a device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ BATCH_PIXELS = {"cpu": 4 * 128**2, "cuda": 32 * 128**2, "mps": 8 * 128**2}
 
 # Heights are float32 in all of them. `auto` is float32 as long as nothing faster is harmless.
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+T = TypeVar("T")
 
 
 class Predictor(Protocol):
@@ -91,6 +95,13 @@ def resolve_device(name: str) -> torch.device:
 def default_batch(device: torch.device, size: int) -> int:
     """Windows of `size` pixels at a time for `device`, so that large windows do not take more memory."""
     return max(1, BATCH_PIXELS.get(device.type, BATCH_PIXELS["cpu"]) // size**2)
+
+
+def batches_of(windows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`windows` in lists of `size`, the last one shorter."""
+    iterator = iter(windows)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 class WindowPredictor:

@@ -13,10 +13,11 @@ from typing import cast
 import numpy as np
 import torch
 
-from jspsr_cli.pipeline import GDAL_OPTIONS, batches_of, layers_of
+from jspsr_cli.pipeline import layers_of
 from jspsr_cli.plan import Plan
-from jspsr_cli.predict import windows_of
+from jspsr_cli.predict import batches_of, windows_of
 from jspsr_cli.raster.align import AlignedLayer
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips, base_margin
 from jspsr_cli.raster.target import Target

@@ -23,9 +23,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from jspsr_cli.errors import OtherWork, OutputExists, OutputNotWritable, WriteFailed
+from jspsr_cli.raster.writer import NODATA
 from jspsr_cli.types import FloatArray
-
-NODATA = -9999.0
 
 LOCK, HOLDER, JOURNAL, HEIGHTS, STATE = "jspsr.lock", "holder.json", "journal.json", "heights.f32", "state.npz"
 

@@ -10,7 +10,6 @@ import pytest
 from affine import Affine
 from rasterio.windows import Window
 
-from jspsr_cli import pipeline
 from jspsr_cli.errors import (
     CoarseGuide,
     EmptyRaster,
@@ -21,6 +20,7 @@ from jspsr_cli.errors import (
     WrongValues,
 )
 from jspsr_cli.pipeline import enhance
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.inputs import open_canopy
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.target import TargetRequest
@@ -277,7 +277,7 @@ def test_bounds_that_cannot_work(bounds: Bounds) -> None:
 
 
 def test_a_silent_server_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pipeline.GDAL_OPTIONS, "GDAL_HTTP_LOW_SPEED_TIME", "1")
+    monkeypatch.setitem(GDAL_OPTIONS, "GDAL_HTTP_LOW_SPEED_TIME", "1")
     dem = cop30(tmp_path / "dem.tif", lon=9.1, lat=45.0, size=30)
     with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and answers none
         url = f"http://127.0.0.1:{server.getsockname()[1]}/guide.tif"

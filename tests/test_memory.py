@@ -16,6 +16,7 @@ import rasterio
 from affine import Affine
 
 from jspsr_cli import pipeline
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.request import EnhanceOptions
 from jspsr_models import WeightsInfo
 
@@ -35,7 +36,7 @@ with rasterio.open(
         rows = window.row_off + np.arange(window.height)[:, None]
         dem.write((100 + 20 * np.sin(rows / 30) + np.arange(window.width) / 50).astype("float32"), 1, window=window)
 if cache:
-    pipeline.GDAL_OPTIONS.update(GDAL_CACHEMAX=cache, VSI_CACHE="FALSE")
+    GDAL_OPTIONS.update(GDAL_CACHEMAX=cache, VSI_CACHE="FALSE")
 info = WeightsInfo(name="identity", sha256="0" * 64, inputs=("canopy",), num_feature=4, resolution=8.0, window=256)
 report = pipeline.enhance(
     folder / "dem.tif", canopy=[folder / "canopy.tif"], output=folder / "out.tif", weights=(lambda dem, **_: dem, info)

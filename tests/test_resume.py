@@ -17,11 +17,11 @@ import pytest
 import rasterio
 from affine import Affine
 
-from jspsr_cli import pipeline
 from jspsr_cli.errors import ReadFailed, WriteFailed
 from jspsr_cli.pipeline import enhance, layers_of
 from jspsr_cli.plan import plan_enhance
 from jspsr_cli.raster import writer
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import aligned_strips
 from jspsr_cli.request import EnhanceOptions, Inputs
@@ -93,7 +93,7 @@ def test_the_options_of_the_caller_hold_where_pixels_are_read(job: Job, monkeypa
     monkeypatch.setattr(RasterReader, "read", spying)
     with rasterio.Env(GDAL_HTTP_HEADERS="X: 1"):
         job.run(Lifted())
-    cache = pipeline.GDAL_OPTIONS["GDAL_CACHEMAX"]
+    cache = GDAL_OPTIONS["GDAL_CACHEMAX"]
     assert seen == {("MainThread", "X: 1", cache), ("jspsr-ahead", "X: 1", cache)}
 
 

@@ -12,7 +12,8 @@ from rasterio.shutil import copy as gdal_copy
 from jspsr_cli.errors import JspsrError, OutputNotWritable, WriteFailed
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Grid
-from jspsr_cli.unfinished import NODATA, bytes_kept
+
+NODATA = -9999.0
 
 # Bytes on disk for each pixel while the output is made: the uncompressed 4 of the finished rows, the COG with
 # overviews (4 x 4/3), and the overviews' own temporary file (4/3 of a quarter). Compression saves about half of
@@ -26,14 +27,14 @@ OVERVIEWS = {"overviews": "IGNORE_EXISTING", "overview_resampling": "AVERAGE"}
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 
 
-def disk_bytes(output: Path, grid: Grid) -> int:
-    """Bytes on disk that the making of `output` on `grid` may still take at most."""
-    return int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - bytes_kept(output)
+def disk_bytes(grid: Grid, *, kept: int) -> int:
+    """Bytes on disk that the making of an output on `grid` may take at most, beside what is `kept` of it already."""
+    return int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - kept
 
 
-def check_disk(output: Path, grid: Grid) -> None:
+def check_disk(output: Path, grid: Grid, *, kept: int) -> None:
     """Raise OutputNotWritable where the disk of `output` has too little room for what `grid` still needs."""
-    need = disk_bytes(output, grid)
+    need = disk_bytes(grid, kept=kept)
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
