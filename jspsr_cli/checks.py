@@ -36,6 +36,9 @@ SIZE_SLACK = 1.01
 # Values above the tallest tree are nodata without a tag where they are few: this many different ones, or this share.
 SENTINELS, STRAY_SHARE = 3, 0.01
 
+# Metres below its terrain that a surface model may lie by error.
+CANOPY_NOISE = 2.0
+
 # No forest has half its ground under trees of this height in metres.
 TALLEST_FOREST = 80.0
 
@@ -161,6 +164,11 @@ def _check_canopy(
             "surface model minus its terrain model."
         )
     values = canopy[~np.isnan(canopy)]
+    below, above = np.count_nonzero(values < -CANOPY_NOISE), np.count_nonzero(values > CANOPY_NOISE)
+    if below > max(above, STRAY_SHARE * values.size):
+        raise WrongValues(
+            f"{name} is mostly below zero: canopy is the surface minus its terrain, not the other way round."
+        )
     tall = values[values > MAX_CANOPY]
     stray = tall.size <= STRAY_SHARE * values.size or len(np.unique(tall)) <= SENTINELS
     trees = values[values <= MAX_CANOPY] if stray else values

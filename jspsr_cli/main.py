@@ -153,7 +153,7 @@ def _as_failure(error: BaseException, verbosity: int) -> Failure:
     if not verdict.bug:
         return Failure(verdict.sentence, verdict.exit_code)
     if verbosity < 2:
-        return Failure(f"{verdict.sentence}; run with -vv for the traceback", verdict.exit_code)
+        return Failure(f"{verdict.sentence.rstrip('.')}; run with -vv for the traceback", verdict.exit_code)
     from traceback import format_exception
 
     lines = "".join(format_exception(error)).splitlines()
@@ -282,4 +282,7 @@ def main() -> NoReturn:
             error.show()
         code = error.exit_code
     _abandon_if_broken(sys.stderr)
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and done: a second one must not change the exit code
+        with suppress(ValueError):  # not the main thread
+            signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

@@ -160,7 +160,8 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
 
 def unfinished_work(plan: Plan) -> UnfinishedWork:
     """The working folder of `plan`."""
-    return UnfinishedWork(plan.output, journal_of(plan), width=plan.target.grid.width, restart=plan.options.restart)
+    carry_shape = (plan.lattice.overlap, plan.target.grid.width)
+    return UnfinishedWork(plan.output, journal_of(plan), carry_shape=carry_shape, restart=plan.options.restart)
 
 
 def _discard_leftovers(plan: Plan) -> None:

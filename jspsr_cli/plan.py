@@ -22,10 +22,11 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of, uncovered
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
-from jspsr_cli.raster.writer import is_output_of
+from jspsr_cli.raster.writer import check_disk, is_output_of
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_distinct, check_request
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
+from jspsr_cli.unfinished import bytes_kept
 from jspsr_models import WeightsInfo, default_height_range, load_network
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     network, info = _load(weights, options)
     _check_guides(info, guides)
     target = _target(dem, guides, info, options)
+    if not output.exists():  # before pixels are looked at: a box by mistake is the size of the world
+        check_disk(output, target.grid, kept=bytes_kept(output))
     vertical = _vertical(dem, target, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)

@@ -127,7 +127,8 @@ def _warnings(plan: Plan, outcome: Outcome | None) -> list[str]:
     tally = outcome.tally
     found = list(outcome.notes)
     if not tally.pixels_written:
-        found.append("the output has no data at all: the DEM and the guides share no valid pixel")
+        polygon = " within the polygon" if plan.target.area else ""
+        found.append(f"the output has no data at all: the DEM and the guides share no valid pixel{polygon}")
     if tally.windows_beyond_training:
         found.append(
             f"{tally.windows_beyond_training} of {tally.windows} windows have more than the "

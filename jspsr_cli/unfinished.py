@@ -9,6 +9,7 @@
 Rows go to the disk before the state that counts them, so what the state counts is there, whatever happens.
 """
 
+import errno
 import json
 import os
 import socket
@@ -27,6 +28,9 @@ from jspsr_cli.raster.writer import NODATA
 from jspsr_cli.types import FloatArray
 
 LOCK, HOLDER, JOURNAL, HEIGHTS, STATE = "jspsr.lock", "holder.json", "journal.json", "heights.f32", "state.npz"
+
+# What is ours in the folder, and may be removed: the files above, and those that GDAL makes the output in.
+OURS = ("holder.", "journal.", "heights.", "state.", "finished.")
 
 # More differences than this are not read.
 MOST_DIFFERENCES = 3
@@ -80,6 +84,7 @@ class UnfinishedWork:
 
     Entering takes up what lies there, or begins anew where nothing does or `restart` is asked for. Leaving keeps the
     folder only if it holds finished strips and `discard` was not called. `notes` says what a user should know.
+    `carry_shape` is that of `Blender.carry`; its second number is the width of the output.
 
     Raises on entering:
         OutputNotWritable: the folder cannot be made.
@@ -87,13 +92,13 @@ class UnfinishedWork:
         OtherWork: the work in it is made of something else.
     """
 
-    def __init__(self, output: Path, journal: Journal, *, width: int, restart: bool) -> None:
+    def __init__(self, output: Path, journal: Journal, *, carry_shape: tuple[int, int], restart: bool) -> None:
         self.folder = partial_folder(output)
         self.state = State()
         self.notes: list[str] = []
         self._output = output
         self._journal = journal
-        self._row_bytes = 4 * width
+        self._carry_shape, self._row_bytes = carry_shape, 4 * carry_shape[1]
         self._restart = restart
         self._lock = FileLock(self.folder / LOCK)
         self._finished = False
@@ -118,6 +123,8 @@ class UnfinishedWork:
             self._lock.release()
 
     def _check_ours(self) -> None:
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            raise OutputExists(f"{self.folder} is needed for unfinished work and is no folder: move it away.")
         # One that is empty is nobody's: a process was killed before it had the lock.
         if self.folder.exists() and not (self.folder / LOCK).exists() and any(self.folder.iterdir()):
             raise OutputExists(f"{self.folder} is needed for unfinished work and is not ours: move it away.")
@@ -132,7 +139,8 @@ class UnfinishedWork:
         try:
             self._take_up()
         except BaseException as error:
-            self._leave()
+            self._remove()
+            self._lock.release()
             if isinstance(error, OSError):
                 raise self._unwritable(error) from error
             raise
@@ -152,7 +160,7 @@ class UnfinishedWork:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> OutputNotWritable:
-        return OutputNotWritable(f"{self._output} cannot be written: {error.strerror or error}.")
+        return OutputNotWritable(f"{error.filename or self._output} cannot be written: {error.strerror or error}.")
 
     def _holder(self) -> str:
         try:
@@ -188,8 +196,11 @@ class UnfinishedWork:
         with (self.folder / STATE).open("rb") as file, np.load(file, allow_pickle=False) as saved:
             counted = json.loads(str(saved["counted"]))
             state = State(strips=int(saved["strips"]), rows=int(saved["rows"]), carry=saved["carry"], counted=counted)
-        if bytes_kept(self._output) < state.rows * self._row_bytes:
-            raise ValueError("rows are missing")
+        carry = state.carry if state.carry is not None else np.empty(0)
+        if carry.shape != self._carry_shape or bytes_kept(self._output) < state.rows * self._row_bytes:
+            raise ValueError("parts are missing")
+        if self.heights.is_symlink():
+            raise ValueError("the rows lie elsewhere")
         return state
 
     def _check(self, then: Journal) -> None:
@@ -248,16 +259,20 @@ class UnfinishedWork:
         return kept
 
     def _remove(self) -> None:
-        """Remove the folder, if nothing is in it but the lock."""
+        """Remove the folder, if nothing is in it but the lock: what others put there is not ours to remove."""
         with suppress(OSError):
             if {path.name for path in self.folder.iterdir()} <= {LOCK}:
                 (self.folder / LOCK).unlink(missing_ok=True)
                 self.folder.rmdir()
 
     def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.name != LOCK:
-                path.unlink()
+        """Remove what is ours but the lock; nothing, where a folder is in the way."""
+        ours = [path for path in self.folder.iterdir() if path.name.startswith(OURS)]
+        for path in ours:
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        for path in ours:
+            path.unlink()
 
     def _replace(self, name: str, content: bytes) -> None:
         temporary = self.folder / f"{name}.tmp"

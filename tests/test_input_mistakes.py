@@ -179,6 +179,10 @@ MISTAKES = {
     "low coast as canopy": Mistake(
         lambda s: asks("--canopy", warped_dem(s), s) if coastal(s) else [], "holds the heights of an elevation model"
     ),
+    "canopy the wrong way round": Mistake(
+        lambda s: asks("--canopy", over(s, "c.tif", lambda x, y: -decimetres(x, y) / 10), s),
+        "c.tif is mostly below zero.*not the other way round",
+    ),
     "canopy in decimetres": Mistake(
         lambda s: asks("--canopy", over(s, "c.tif", decimetres), s),
         r"c.tif holds heights up to \d\d\d, which is no canopy in metres.*decimetres.*-scale 0.1",

@@ -211,3 +211,22 @@ def test_what_no_input_covers_is_said(tmp_path: Path, grow: tuple[float, float],
     assert bool(off) == (share > 0.01)
     if off:
         assert float(off[0].partition("%")[0]) == pytest.approx(100 * share, abs=2)
+
+
+def test_the_world_is_all_of_the_input(tmp_path: Path) -> None:
+    """A box or a polygon too wide to be projected asks for all that there is."""
+    dem = cop30(tmp_path / "dem.tif", lon=9.1, lat=47.0, size=20)
+    guide = guide_over(tmp_path / "guide.tif", dem, crs="EPSG:32632", resolution=8)
+    world = shapely.box(-180, -90, 180, 90)
+    run(tmp_path / "box.tif", [dem], [guide], bounds=(-180.0, -90.0, 180.0, 90.0))
+    polygons = vector(tmp_path / "world.geojson", [world])
+    run(tmp_path / "polygon.tif", [dem], [guide], geometry=str(polygons))
+    run(tmp_path / "all.tif", [dem], [guide])
+    wanted = np.isfinite(heights_of(tmp_path / "all.tif")).sum()
+    for name in ("box.tif", "polygon.tif"):
+        assert np.isfinite(heights_of(tmp_path / name)).sum() == wanted
+
+
+def test_polygons_in_a_collection(tmp_path: Path) -> None:
+    mixed = shapely.GeometryCollection([shapely.Point(9, 47), shapely.box(9, 47, 9.1, 47.1)])
+    assert read_area(str(vector(tmp_path / "area.geojson", [mixed]))).shape.area == pytest.approx(0.01)

@@ -59,12 +59,23 @@ def pickled_state(folder: Path) -> None:
     np.savez(folder / "state.npz", strips=1, rows=0, counted="{}", carry=np.array([{}], dtype=object))
 
 
+def other_shape(folder: Path) -> None:
+    np.savez(folder / "state.npz", strips=3, rows=1, counted="{}", carry=np.zeros((3, 3)))
+
+
+def rows_elsewhere(folder: Path) -> None:
+    (folder / "heights.f32").rename(folder.parent / "theirs")
+    (folder / "heights.f32").symlink_to(folder.parent / "theirs")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "rows cut": cut_rows,
     "rows gone": lambda folder: (folder / "heights.f32").unlink(),
     "state empty": rewritten("state.npz", b""),
     "state of something else": rewritten("state.npz", b"PK\x03\x04 no"),
     "state that would run code": pickled_state,
+    "state of another shape": other_shape,
+    "rows in another file": rows_elsewhere,
     "journal gone": lambda folder: (folder / "journal.json").unlink(),
     "journal of something else": rewritten("journal.json", b"[1, 2]"),
     "journal cut": rewritten("journal.json", b'{"decides": {"--win'),
@@ -79,6 +90,38 @@ def test_damaged_work_is_done_again_and_said(job: Job, whole: tuple[bytes, int],
     assert report.resumed_at == 0
     assert any("is damaged" in warning for warning in report.warnings)
     assert job.output.read_bytes() == whole[0]
+    theirs = job.output.with_name("theirs")
+    assert not theirs.exists() or theirs.stat().st_size
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_files_of_others_are_not_removed(job: Job, whole: tuple[bytes, int], restart: bool) -> None:
+    break_off(job)
+    (folder_of(job) / "thesis.txt").write_text("precious")
+    (folder_of(job) / "sub").mkdir()
+    replace(job, options=replace(OPTIONS, restart=restart)).run(Lifted())
+    assert job.output.read_bytes() == whole[0]
+    assert {path.name for path in folder_of(job).iterdir()} == {"thesis.txt", "sub", "jspsr.lock"}
+
+
+def test_what_is_in_the_way_is_named_and_nothing_is_lost(job: Job) -> None:
+    break_off(job)
+    (folder_of(job) / "finished.tif").mkdir()
+    before = {path.name for path in folder_of(job).iterdir()}
+    with pytest.raises(OutputNotWritable, match=r"finished\.tif cannot be written: Is a directory"):
+        replace(job, options=replace(OPTIONS, restart=True)).run(never)
+    assert {path.name for path in folder_of(job).iterdir()} == before
+    (folder_of(job) / "finished.tif").rmdir()
+    assert job.run(Lifted()).resumed_at > 0
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_in_place_of_the_folder_is_refused(job: Job, tmp_path: Path, target: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder_of(job).symlink_to(tmp_path / target)
+    with pytest.raises(OutputExists, match="is no folder: move it away"):
+        job.run(never)
+    assert folder_of(job).is_symlink()
 
 
 # Another command

@@ -46,6 +46,11 @@ class Area:
         dense = shapely.segmentize(self.shape, step)
         return Area(shapely.transform(dense, lambda xy: np.stack(project(*xy.T), axis=1)), crs)
 
+    def clipped(self, box: Bounds) -> "Area":
+        """What of the polygon lies in `box`, in its CRS; all of it, where nothing does."""
+        part = shapely.clip_by_rect(self.shape, *box)
+        return Area(part, self.crs) if part.area else self
+
     @property
     def digest(self) -> str:
         """Short digest of the polygon and its CRS."""
@@ -76,12 +81,17 @@ def read_area(path: str) -> Area:
         raise InputError(f"{path} cannot be read as a vector file: {reason(error)}.") from error
     if not meta["crs"]:
         raise MissingCRS(f"{path} has no CRS: assign one with ogr2ogr -a_srs.")
-    polygons = [g for g in shapely.from_wkb(shapes) if g is not None and g.geom_type.endswith("Polygon")]
+    with np.errstate(invalid="ignore"):  # of coordinates that are no numbers, which no polygon outlives
+        found = [g for g in shapely.from_wkb(shapes) if g is not None]
+    polygons = [g for g in shapely.get_parts(found) if g.geom_type.endswith("Polygon")]
     if not polygons:
         raise InputError(f"{path} holds no polygon: the area to work on must be one.")
     crs = horizontal(CRS.from_user_input(meta["crs"]))
     # By structure: a hole that touches the rim stays a hole, and where parts overlap there is none.
-    valid = shapely.make_valid(np.array(polygons), method="structure", keep_collapsed=False)
+    try:
+        valid = shapely.make_valid(np.array(polygons), method="structure", keep_collapsed=False)
+    except shapely.GEOSException as error:
+        raise InputError(f"The polygons of {path} cannot be put in order: {reason(error)}.") from error
     parts = [part for part in shapely.get_parts(valid) if not part.is_empty]
     united = shapely.union_all(_in_one_piece(parts) if crs.is_geographic and parts else parts)
     if united.area == 0:

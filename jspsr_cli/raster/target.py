@@ -8,9 +8,10 @@ import numpy as np
 from rasterio.warp import transform
 
 from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
-from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat
+from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat, turned, turns_to
 from jspsr_cli.raster.grid import (
     WGS84,
+    WIDE_DEGREES,
     Extent,
     Grid,
     choose_crs,
@@ -88,7 +89,7 @@ def target_of(request: TargetRequest, extents: Sequence[Extent], *, guide: Exten
         InvalidGrid: not projected in metres, or --like with options that contradict it.
     """
     common = common_area(extents)
-    area = read_area(request.geometry) if request.geometry else None
+    area = _cut_area(read_area(request.geometry), common) if request.geometry else None
     grid = _like(request) if request.like else _asked(request, extents, guide=guide, common=common, area=area)
     box = project_bounds(grid.bounds, grid.crs, WGS84)
     for extent in extents:
@@ -111,6 +112,7 @@ def _asked(
     request: TargetRequest, extents: Sequence[Extent], *, guide: Extent, common: Bounds, area: Area | None
 ) -> Grid:
     lonlat = [_in_one_piece(request.bounds)] if request.bounds and is_lonlat(request.bounds) else []
+    lonlat = [_cut(box, common) for box in lonlat]
     places = [*lonlat, *([project_bounds(area.bounds, area.crs, WGS84)] if area else [])]
     for box, extent in product(places, extents):
         _covered(box, extent)
@@ -129,6 +131,20 @@ def _asked(
     if wanted is None:
         raise NoOverlap("--bounds and --geometry do not overlap: they must share some ground.")
     return snapped_grid(crs, request.resolution, wanted)
+
+
+def _cut(box: Bounds, common: Bounds) -> Bounds:
+    """A box in degrees that is too wide to be projected, such as the world, cut to what the inputs share."""
+    wide = max(box[2] - box[0], box[3] - box[1]) > WIDE_DEGREES
+    return (intersect_lonlat([box, common]) or box) if wide else box
+
+
+def _cut_area(area: Area, common: Bounds) -> Area:
+    """A polygon in degrees that is too wide to be projected, cut to the box around what the inputs share."""
+    if not area.crs.is_geographic or _cut(area.bounds, common) == area.bounds:
+        return area
+    near = turned(common, turns_to((area.bounds[0] + area.bounds[2]) / 2, common))
+    return area.clipped(near)
 
 
 def _covered(box: Bounds, extent: Extent) -> Bounds:
