@@ -6,7 +6,7 @@ Nothing here is slow to import: rich and json are loaded when they are first nee
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any
@@ -131,6 +131,13 @@ class _Follower(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._console.info(record.getMessage())
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return columns as wide as their widest cell: as easy to read as to cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def echo_result(result: Mapping[str, Any], *, as_json: bool) -> None:

@@ -81,6 +81,22 @@ class MissingDatumGrid(InputError):
     """PROJ needs a grid for a change of vertical datum and does not have it."""
 
 
+class MissingExtra(InputError):
+    """What was asked for needs packages that are not installed."""
+
+
+class InvalidConfig(InputError):
+    """A training file says what cannot be meant."""
+
+
+class BadTrainingSet(InputError):
+    """Layers of a training set are missing, or do not lie on the same pixels."""
+
+
+class RunMismatch(InputError):
+    """The run folder holds a run of other settings, or is in use."""
+
+
 class PredictionFailed(JspsrError):
     """The network returned something that is not a height, or the device failed."""
 
@@ -95,3 +111,7 @@ class TransformFailed(JspsrError):
 
 class WriteFailed(JspsrError):
     """The output could not be written to its end."""
+
+
+class TrainingDiverged(JspsrError):
+    """The loss is no longer a number."""

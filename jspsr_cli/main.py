@@ -25,6 +25,9 @@ from jspsr_cli.console import VERBOSITY, harmless
 # Name (also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
 COMMANDS = {
     "enhance": "Make a bare-earth DEM from a global DEM and guides.",
+    "prepare": "Make a training set of terrain models, DEMs and guides.",
+    "train": "Train the network on your own or the paper's data.",
+    "validate": "Compare weights with the truth of validation areas.",
     "weights": "List, fetch, check and convert trained networks.",
 }
 

@@ -5,17 +5,22 @@
     --vertical-crs                                              what heights are counted from
     --window --overlap --batch-size --device --precision        how the network runs
     --weights                                                   which network
+    CONFIG, --data-root                                         what to train and validate on
     -v, --verbose      -q, --quiet                              how much is said
 
 A command takes what it needs (`@options.output`) and gets keyword arguments of these names.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from jspsr_cli import limits, params
 from jspsr_cli.console import VERBOSITY
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _note_verbosity(ctx: click.Context, _param: click.Parameter, value: int) -> int:
@@ -143,10 +148,28 @@ precision = click.option(
     help="Arithmetic of the network. Heights themselves are always float32.",
 )
 
-weights = click.option(
-    "--weights",
-    metavar="NAME|FILE",
-    help="Trained network: a name that 'jspsr weights list' shows, or a .safetensors or .pt file.",
+
+def _weights_option(*, required: bool) -> Callable[[Command], Command]:
+    return click.option(
+        "--weights",
+        required=required,
+        metavar="NAME|FILE",
+        help="Trained network: a name that 'jspsr weights list' shows, or a .safetensors or .pt file.",
+    )
+
+
+weights = _weights_option(required=False)
+
+required_weights = _weights_option(required=True)
+
+training_file = click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+data_root = click.option(
+    "--data-root",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False),
+    show_default="that of CONFIG",
+    help="Folder that holds the training set (DFC30_8m, ...).",
 )
 
 verbose = click.option(

@@ -186,9 +186,9 @@ def _target(
 ) -> Target:
     resolution = options.resolution or info.resolution or DEFAULT_RESOLUTION
     request = TargetRequest(resolution, options.crs, options.bounds, options.like, options.geometry)
-    extents = {name: _extent(guides[name]) for name in GUIDES if name in guides}
+    extents = {name: extent_of(guides[name]) for name in GUIDES if name in guides}
     leading = next(iter(extents.values()))
-    target = target_of(request, [_extent(dem), *extents.values()], guide=leading)
+    target = target_of(request, [extent_of(dem), *extents.values()], guide=leading)
     grid = target.grid
     log.info("grid: %d x %d pixels of %g m in %s", grid.width, grid.height, grid.resolution[0], name_of(grid.crs))
     log.info("weights: %s, trained on %s", info.name, info.trained_on)
@@ -199,10 +199,10 @@ def _vertical(dem: tuple[RasterFile, ...], target: Target, options: EnhanceOptio
     if options.vertical_crs is None:
         return None
     wanted = parse_datum(options.vertical_crs)
-    return vertical_transform(common_datum(dem), wanted, grid=target.grid, extent=_extent(dem))
+    return vertical_transform(common_datum(dem), wanted, grid=target.grid, extent=extent_of(dem))
 
 
-def _extent(files: Sequence[RasterFile]) -> Extent:
+def extent_of(files: Sequence[RasterFile]) -> Extent:
     """One box around all `files`, in the CRS of the first."""
     first = files[0]
     if len(files) == 1:
@@ -245,7 +245,7 @@ def _cover_warnings(
     """What an area that was asked for has beyond the inputs; without one it is what they share."""
     if not (options.bounds or options.geometry or options.like):
         return []
-    shares = {_extent(files).name: uncovered(target, files) for files in (dem, *guides.values())}
+    shares = {extent_of(files).name: uncovered(target, files) for files in (dem, *guides.values())}
     return [
         f"{share:.0%} of the area asked for lies off {name}: check --bounds, --geometry or --like"
         for name, share in shares.items()

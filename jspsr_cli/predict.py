@@ -104,6 +104,12 @@ def batches_of(windows: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def exact_products() -> None:
+    """Forbid TF32 to this process: its products keep 10 bits, metres of height on the logarithmic scale."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 class WindowPredictor:
     """Predicts heights in metres for windows."""
 
@@ -118,9 +124,7 @@ class WindowPredictor:
         self._dtype = dtype
         #: what "auto" came to
         self.precision = str(dtype).removeprefix("torch.")
-        # A TF32 product keeps 10 bits: metres of height on the logarithmic scale.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        exact_products()
 
     def heights(self, windows: Sequence[WindowInput]) -> list[FloatArray]:
         """Heights in metres, float64 (rows, columns), one array a window.

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from jspsr_cli import __version__, errors, main, options
 
-HEAVY = ("torch", "numpy", "rasterio", "rich", "shapely", "pyproj", "scipy", "pydantic")
+HEAVY = ("torch", "numpy", "rasterio", "rich", "shapely", "pyproj", "scipy", "pydantic", "lightning", "yaml")
 
 RunCode = Callable[..., Result]
 
@@ -87,7 +87,7 @@ def test_help_answers_in_time() -> None:
 
 def test_help_lists_the_commands_in_order() -> None:
     text = CliRunner().invoke(main.cli, ["-h"]).output
-    places = [text.index(f"{name}  {sentence}") for name, sentence in main.COMMANDS.items()]
+    places = [text.index(f"  {name:<8}  {sentence}") for name, sentence in main.COMMANDS.items()]
     assert places == sorted(places)
 
 

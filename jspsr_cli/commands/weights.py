@@ -1,14 +1,13 @@
 """`jspsr weights`: which trained networks there are, and getting, checking and converting them."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from jspsr_cli import options, params
-from jspsr_cli.console import Console, echo_result
+from jspsr_cli.console import Console, columns, echo_result
 from jspsr_models.errors import WeightsError
 from jspsr_models.info import WeightsInfo
 from jspsr_models.weights import REGISTRY, WeightsEntry, find_entry, pull, recorded_sha256
@@ -40,7 +39,7 @@ def list_weights(as_json: bool) -> None:
         )
         for name, entry in REGISTRY.items()
     ]
-    click.echo(_aligned([header, *rows]))
+    click.echo(columns([header, *rows]))
 
 
 @cli.command("show")
@@ -83,7 +82,7 @@ def verify(weights: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         echo_result(results, as_json=True)
     else:
-        click.echo(_aligned([("ok" if r["ok"] else "BAD", r["sha256"] or "-", name) for name, r in results.items()]))
+        click.echo(columns([("ok" if r["ok"] else "BAD", r["sha256"] or "-", name) for name, r in results.items()]))
     errors = [result["error"] for result in results.values() if not result["ok"]]
     if errors:
         raise WeightsError(" ".join(errors))
@@ -133,10 +132,3 @@ def _describe_entry(entry: WeightsEntry) -> dict[str, Any]:
         "published_psnr": entry.psnr,
         "path": entry.path if here else None,
     }
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return columns as wide as their widest cell: as easy to read as to cut."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)

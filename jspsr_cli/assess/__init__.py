@@ -1,0 +1,1 @@
+"""How good heights are: metrics, tables and pictures."""

@@ -1,0 +1,137 @@
+"""Samples of a training set: small rasters that lie on the same pixels, read and written whole."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from jspsr_cli.errors import ReadFailed, WriteFailed
+from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
+from jspsr_cli.raster.grid import Grid, name_of
+from jspsr_cli.raster.inputs import MAX_CANOPY, MIN_CANOPY, plausible
+from jspsr_cli.raster.landuse import CLASS_COUNT, classes_of, classes_of_stack
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import RasterFile, same_lattice
+from jspsr_cli.raster.writer import NODATA
+from jspsr_cli.tiling.voids import fill_voids
+from jspsr_cli.types import FloatArray
+
+# The bands that a guide's layer may have.
+GUIDE_BANDS = {"image": (3,), "mask": (1, CLASS_COUNT), "canopy": (1,)}
+
+
+@dataclass(frozen=True)
+class SamplePixels:
+    """Pixels of one sample on its grid, (bands, rows, columns).
+
+    `dem` in metres and the guides by name, as `scaling` takes them, are without voids; `truth` and `others` (further
+    elevation models by layer) are in metres with NaN for voids.
+    """
+
+    dem: FloatArray
+    truth: FloatArray
+    guides: dict[str, FloatArray]
+    others: dict[str, FloatArray]
+
+
+def misfit(file: RasterFile, like: RasterFile, *, guide: str | None = None) -> str | None:
+    """Why the layer `file` cannot be used with the layer `like` of its sample, or None if it can."""
+    bands = GUIDE_BANDS[guide] if guide else (1,)
+    if len(file.bands) not in bands:
+        return f"has {len(file.bands)} bands, not {' or '.join(map(str, bands))}"
+    if (file.width, file.height) != (like.width, like.height):
+        return f"is {file.width} x {file.height} pixels, not {like.width} x {like.height}"
+    if file.crs != like.crs:
+        return f"is in {name_of(file.crs)}, not {name_of(like.crs)}"
+    return None if same_lattice(file.with_bands(like.bands), like) and _same_corner(file, like) else "lies elsewhere"
+
+
+def _same_corner(file: RasterFile, like: RasterFile) -> bool:
+    col, row = ~like.transform * (file.transform.c, file.transform.f)
+    return (round(col), round(row)) == (0, 0)
+
+
+def read_sample(
+    *, dem: RasterFile, truth: RasterFile, guides: dict[str, RasterFile], others: dict[str, RasterFile]
+) -> SamplePixels:
+    """Read all layers of a sample.
+
+    Raises:
+        ReadFailed: a layer breaks off, or has no valid pixel at all.
+    """
+    with RasterReader() as reader:
+        return SamplePixels(
+            dem=_filled(plausible(_whole(reader, dem)), dem),
+            truth=plausible(_whole(reader, truth)),
+            guides={name: _filled(_guide(name, _whole(reader, file), file), file) for name, file in guides.items()},
+            others={name: plausible(_whole(reader, file)) for name, file in others.items()},
+        )
+
+
+def _whole(reader: RasterReader, file: RasterFile) -> FloatArray:
+    return reader.read(file, Window(0, 0, file.width, file.height))
+
+
+def _guide(name: str, values: FloatArray, file: RasterFile) -> FloatArray:
+    if name == "mask":
+        stacked = len(values) == CLASS_COUNT
+        return (classes_of_stack(values, name=file.name) if stacked else classes_of(values[0], name=file.name))[None]
+    if name == "canopy":
+        known = (values >= MIN_CANOPY) & (values <= MAX_CANOPY)
+        grown: FloatArray = np.where(known, np.maximum(values, 0), np.float32(np.nan))
+        return grown
+    return values
+
+
+def _filled(values: FloatArray, file: RasterFile) -> FloatArray:
+    if np.isnan(values[0]).all():
+        raise ReadFailed(f"{file.path} has no valid pixel: take the sample out of the training set.")
+    return fill_voids(values)
+
+
+def write_heights(path: Path, heights: FloatArray, *, like: RasterFile, tags: dict[str, str]) -> None:
+    """Write heights in metres (rows, columns), NaN for voids, on the pixels of `like`. Raises as `write_layer`."""
+    _write(path, _without_nan(heights)[None], crs=like.crs, transform=like.transform, tags=tags, heights=True)
+
+
+def write_layer(path: Path, values: NDArray[Any], *, grid: Grid, heights: bool) -> None:
+    """Write one layer of a sample (bands, rows, columns) on `grid`; `heights` are in metres, NaN for voids.
+
+    Raises:
+        WriteFailed: the disk is full, or the folder went away.
+    """
+    pixels = _without_nan(values) if heights else values
+    _write(path, pixels, crs=grid.crs, transform=grid.transform, tags={}, heights=heights)
+
+
+def _without_nan(heights: FloatArray) -> FloatArray:
+    with np.errstate(over="ignore"):  # what is no height becomes infinite, and so a void
+        values = heights.astype(np.float32)
+    known: FloatArray = np.where(np.isfinite(values), values, np.float32(NODATA))
+    return known
+
+
+def _write(
+    path: Path, pixels: NDArray[Any], *, crs: CRS, transform: Affine, tags: dict[str, str], heights: bool
+) -> None:
+    layout = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype.name}
+    profile = {"driver": "GTiff", "compress": "deflate", "nodata": NODATA if heights else None, **layout}
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with rasterio.open(part, "w", crs=crs, transform=transform, **profile) as dataset:
+            dataset.write(pixels)
+            dataset.update_tags(**tags)
+            if heights:
+                dataset.set_band_unit(1, "metre")
+        os.replace(part, path)
+    except GDAL_ERRORS as error:
+        raise WriteFailed(f"{path} cannot be written: {reason(error)}.") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""What a run writes into its folder at the end of every epoch."""
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from jspsr_cli.assess.metrics import METRIC_NAMES, Metrics
+from jspsr_cli.scaling import HeightScale
+from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.module import TrainingModule
+from jspsr_cli.training.sheets import picture_sheet
+from jspsr_cli.types import Progress
+from jspsr_models import WeightsInfo, save_network
+from jspsr_models.files import appearing
+
+BEST, LAST, STATE, CURVES, SHEETS = "best.safetensors", "last.safetensors", "last.ckpt", "epochs.csv", "sheets"
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: `number` from 1; `loss` of the training; `metrics` and `input_rmse` (of the upsampled input) in
+    metres if there was an evaluation; `best` whether no earlier one was better. `samples_per_second` are crops, of the
+    training without the evaluation.
+    """
+
+    number: int
+    of: int
+    loss: float
+    learning_rate: float
+    metrics: Metrics | None
+    input_rmse: float | None
+    best: bool
+    samples_per_second: float
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes the state beside its name and then gives it that: the library's way over /tmp can end half way."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to `path`, whole or not at all."""
+        del storage_options
+        with appearing(Path(path)) as part:
+            torch.save(checkpoint, part)
+
+
+class RunKeeper(pl.Callback):
+    """Keeps the best and the last weights, the state to resume from, the curves and the picture sheets.
+
+    The state is written last: what was cut off before it is done again, with the same result.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainingConfig,
+        info: WeightsInfo,
+        *,
+        on_epoch: Callable[[EpochReport], None] | None,
+        progress: Progress | None,
+    ) -> None:
+        self._folder, self._config, self._info = folder, config, info
+        self._on_epoch, self._progress = on_epoch, progress
+        self._started = self._seconds = 0.0
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.curves: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is resumed from, in plain values."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "curves": self.curves}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.curves = list(state_dict["curves"])
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Begin to measure the time of training."""
+        self._started = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report progress."""
+        del pl_module, outputs, batch
+        self._seconds = time.monotonic() - self._started
+        if self._progress:
+            done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
+            self._progress(done / self._config.epochs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what this epoch made."""
+        module = cast(TrainingModule, pl_module)
+        report = self._report(trainer, module)
+        self.curves.append(_row(report))
+        if trainer.is_global_zero:
+            self._write_curves()
+            for name in (BEST,) * report.best + (LAST,):
+                save_network(module.result_network, self._folder / name, self._info)
+            if module.pictures:
+                self._write_sheet(module, report)
+        # Else an epoch without an evaluation would report the one before.
+        module.result, module.pictures = None, []
+        trainer.save_checkpoint(self._folder / STATE)
+        if self._on_epoch and trainer.is_global_zero:
+            self._on_epoch(report)
+
+    def _report(self, trainer: pl.Trainer, module: TrainingModule) -> EpochReport:
+        number = trainer.current_epoch + 1
+        output, before = module.result or (None, None)
+        better = output is not None and self._is_better(getattr(output, METRIC_NAMES[self._config.best_metric]))
+        if better and output:
+            self.best, self.best_epoch = getattr(output, METRIC_NAMES[self._config.best_metric]), number
+        return EpochReport(
+            number=number,
+            of=self._config.epochs,
+            loss=float(trainer.callback_metrics["train_total"]),
+            learning_rate=float(trainer.callback_metrics["lr"]),
+            metrics=output,
+            input_rmse=before.rmse if before else None,
+            best=better,
+            samples_per_second=trainer.num_training_batches * self._config.train_batch_size / self._seconds,
+        )
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None or self._config.best_metric == "PSNR":
+            return self.best is None or value > self.best
+        return abs(value) < abs(self.best)  # the median error has a sign
+
+    def _write_curves(self) -> None:
+        names = list(dict.fromkeys(name for row in self.curves for name in row))
+        with appearing(self._folder / CURVES) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.curves)
+
+    def _write_sheet(self, module: TrainingModule, report: EpochReport) -> None:
+        folder = self._folder / SHEETS
+        folder.mkdir(exist_ok=True)
+        picture_sheet(
+            folder / f"epoch_{report.number:04d}.png",
+            module.pictures,
+            scale=HeightScale(*self._config.height_range),
+            title=f"epoch {report.number}" + (f", RMSE {report.metrics.rmse:.3f} m" if report.metrics else ""),
+        )
+
+
+def _row(report: EpochReport) -> dict[str, float]:
+    row = {"epoch": report.number, "learning_rate": report.learning_rate, "train_loss": report.loss}
+    if report.metrics and report.input_rmse is not None:
+        row |= {f"val_{name}": value for name, value in vars(report.metrics).items()}
+        row["input_rmse"] = report.input_rmse
+    return row

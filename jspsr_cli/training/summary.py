@@ -1,0 +1,163 @@
+"""The summary page of a training set: counts, figures, and pictures of some samples, in one HTML file."""
+
+import base64
+import html
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LightSource
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from jspsr_cli.errors import ReadFailed, UnreadableRaster
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import RasterFile, inspect_raster
+from jspsr_cli.training.config import DEM_LAYERS
+from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
+from jspsr_cli.training.results import PlaceResult
+from jspsr_cli.types import FloatArray
+from jspsr_models.files import appearing
+
+#: a picture: uint8 (rows, columns, 3 or 4)
+Colours = NDArray[Any]
+
+# Samples that a folder shows, and folders that a set of many cities shows.
+PICTURES, FOLDERS = 3, 24
+
+# Metres of canopy that are shown darkest.
+TALLEST = 25.0
+
+# Colours of differences end at this percentile of their size, so that one wild pixel does not bleach the rest.
+DIFFERENCE_PERCENTILE = 98.0
+
+# Samples left out that a place lists by name.
+LISTED = 500
+
+CLASS_NAMES = (
+    "no information", "urban fabric", "industrial, transport", "mines, sites", "urban green", "arable",
+    "permanent crops", "pastures", "mixed cultivation", "orchards", "forests", "herbaceous", "open spaces",
+    "wetlands", "water",
+)  # fmt: skip
+
+STYLE = """body{font:15px/1.45 sans-serif;max-width:76em;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:.6em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}img{width:10em;image-rendering:pixelated}code{background:#f3f3f3}"""
+
+
+def write_page(path: Path, samples: Path, results: Sequence[PlaceResult]) -> None:
+    """Write the page for all `results`, whose samples lie in folders in `samples`. Raises OSError."""
+    title = f"Training set {results[0].samples}, {results[0].side} pixels a side"
+    parts = [f"<h1>{html.escape(title)}</h1>", _table(_counts(results)), *_details(results)]
+    folders = [folder for result in results for folder in result.folders]
+    for folder in folders[:FOLDERS]:
+        pictures = _pictures(samples / folder)
+        if pictures:
+            parts.append(f"<h3>{html.escape(folder)}</h3>{pictures}")
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style>{''.join(parts)}</html>"
+    )
+    with appearing(path) as part:
+        part.write_text(page, "utf-8")
+
+
+def _counts(results: Sequence[PlaceResult]) -> list[list[str]]:
+    reasons = list(dict.fromkeys(reason for result in results for reason in result.left_out))
+    rows = [["place", "to train", "to validate", *reasons, "DEM RMSE", "bias", "relief", "canopy"]]
+    for result in results:
+        valid = sum(count for folder, count in result.folders.items() if folder in result.validation)
+        rows.append([
+            result.name, str(sum(result.folders.values()) - valid), str(valid),
+            *(str(result.left_out.get(reason, 0)) for reason in reasons),
+            _metres(result.rmse), _metres(result.bias), _metres(result.relief),
+            "" if result.canopy is None else f"{result.canopy:.0%}",
+        ])  # fmt: skip
+    return rows
+
+
+def _metres(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} m"
+
+
+def _details(results: Sequence[PlaceResult]) -> Iterator[str]:
+    for result in results:
+        yield f"<h2>{html.escape(result.name)}</h2>"
+        yield f"<p>Layers: {', '.join(result.layers)}. Heights: {html.escape(result.datums)}.</p>"
+        if result.classes:
+            shares = sorted(zip(result.classes, CLASS_NAMES, strict=True), reverse=True)
+            yield f"<p>Land use: {', '.join(f'{name} {share:.0%}' for share, name in shares if share >= 0.005)}.</p>"
+        if result.bad_files:
+            yield f"<p>Files left out:</p><ul>{_items(result.bad_files)}</ul>"
+        if result.omitted:
+            lines = [f"{city}/{id_}: {why}" for city, id_, why in result.omitted]
+            more = [f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+            count = f"{len(lines)} sample{'s' * (len(lines) != 1)} left out"
+            yield f"<details><summary>{count}</summary><ul>{_items([*lines[:LISTED], *more])}</ul></details>"
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _pictures(folder: Path) -> str:
+    """A table with some samples of a folder, empty where it has none that can be read."""
+    paths = {layer: files_by_id(folder / layer, layer, []) for layer in (*GUIDE_LAYERS.values(), *DEM_LAYERS, TRUTH)}
+    ids = sorted(paths[TRUTH], key=natural)
+    shown = [ids[i] for i in sorted({round(i) for i in np.linspace(0, len(ids) - 1, min(PICTURES, len(ids)))})]
+    rows = []
+    with RasterReader() as reader:
+        for id_ in shown:
+            try:
+                files = {layer: inspect_raster(str(found[id_])) for layer, found in paths.items() if id_ in found}
+                pixels = {layer: reader.read(f, Window(0, 0, f.width, f.height)) for layer, f in files.items()}
+            except (UnreadableRaster, ReadFailed):  # removed or spoilt since
+                continue
+            tiles = [_figure(layer, _tile(layer, pixels, files[layer])) for layer in pixels]
+            rows.append("".join(f"<td>{tile}</td>" for tile in [html.escape(id_), *tiles, _difference(pixels)]))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>" if rows else ""
+
+
+def _figure(caption: str, colours: Colours) -> str:
+    data = io.BytesIO()
+    imsave(data, colours, format="png")
+    address = base64.b64encode(data.getvalue()).decode("ascii")
+    return f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{address}"><br>{html.escape(caption)}'
+
+
+def _tile(layer: str, pixels: dict[str, FloatArray], file: RasterFile) -> Colours:
+    values = pixels[layer]
+    if layer == GUIDE_LAYERS["image"]:
+        return np.moveaxis(values, 0, -1).astype(np.uint8)
+    if layer == GUIDE_LAYERS["mask"]:
+        return _coloured("tab20", values[0].astype(int))
+    if layer == GUIDE_LAYERS["canopy"]:
+        return _coloured("Greens", values[0] / TALLEST)
+    across = file.transform.a
+    return _coloured("gray", LightSource().hillshade(values[0], dx=across, dy=across))
+
+
+def _coloured(name: str, values: NDArray[Any]) -> Colours:
+    """Shares of the colour map, or whole numbers of its colours; NaN is transparent."""
+    colours: Colours = colormaps[name](values, bytes=True)
+    return colours
+
+
+def _difference(pixels: dict[str, FloatArray]) -> str:
+    dem = next((layer for layer in pixels if layer in DEM_LAYERS), None)
+    if dem is None:
+        return ""
+    above = pixels[dem][0] - pixels[TRUTH][0]
+    wide = max(float(np.nanpercentile(np.abs(above), DIFFERENCE_PERCENTILE)), 0.1)
+    return _figure(f"{dem} - {TRUTH}, ±{wide:.1f} m", _coloured("RdBu_r", above / wide / 2 + 0.5))

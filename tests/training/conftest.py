@@ -1,0 +1,34 @@
+"""Training sets, and a run on one of them, made once for all tests here."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.reading import read_config
+from tests.training.dataset import make_set, write_config
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower on several threads, far slower where the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both resolutions of the small set, never to be changed."""
+    root = tmp_path_factory.mktemp("set")
+    make_set(root, resolution=8)
+    return make_set(root, resolution=3, samples=1)
+
+
+@pytest.fixture
+def config(tmp_path: Path, small_set: Path) -> Callable[..., TrainingConfig]:
+    """Return a function from keys to a configuration for the small set, or for another at `root`."""
+    return lambda root=small_set, **keys: read_config(write_config(tmp_path / "c.yaml", root, **keys))[0]

@@ -1,0 +1,135 @@
+"""`jspsr train` and `jspsr validate` as their users meet them."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from jspsr_cli import extras
+from jspsr_cli.main import cli
+from tests.training.dataset import write_config
+
+
+def run(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def config(tmp_path: Path, small_set: Path) -> Path:
+    return write_config(tmp_path / "small.yaml", small_set, epochs=1)
+
+
+def test_train_then_validate(config: Path, tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", config, "--data-root", small_set, "--device", "cpu", "--json")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("epoch 1/1: loss ")
+    assert "RMSE" in line
+    assert line.endswith("m), best so far")
+    report = json.loads(result.stdout)
+    assert (report["folder"], report["weights"]) == ("runs/small", "runs/small/best.safetensors")
+    again = run("train", config, "--device", "cpu")
+    assert again.stderr == ""
+    assert "already_done:  yes" in again.stdout
+
+    result = run("validate", config, "--weights", report["weights"], "--device", "cpu")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["PLACE", "SOURCE", "PROTOCOL", "SAMPLES", "RMSE", "MEDIAN", "NMAD", "LE95", "PSNR"]
+    assert len(lines) == 1 + 2 * 4 * 2
+    assert lines[1].split()[:5] == ["Caen", "network", "per", "sample", "3"]
+    assert result.stderr == "tables, plot and 3 predictions: validation/small\n"
+    printed = json.loads(run("validate", config, "--weights", report["weights"], "--json", "-q").stdout)
+    assert printed["lines"][0]["rmse"] == pytest.approx(report["best"], rel=1e-6)
+
+
+def test_the_metrics_of_training_and_of_validate_are_the_same_ones(config: Path, tmp_path: Path) -> None:
+    trained = json.loads(run("train", config, "-o", tmp_path / "run", "--device", "cpu", "--json", "-q").stdout)
+    out = tmp_path / "out"
+    run("validate", config, "--weights", trained["weights"], "-o", out, "--device", "cpu", "-q")
+    metrics = json.loads((out / "metrics.json").read_text())["metrics"]
+    assert metrics[0]["rmse"] == pytest.approx(trained["best"], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "none.yaml"), "File 'none.yaml' does not exist"),
+        (("train", "{config}", "--epochs", "0"), "Invalid value for '--epochs'"),
+        (("train", "{config}", "--data-root", "none"), "Directory 'none' does not exist"),
+        (("train", "{config}", "--from", "nope"), "no weights file nope exists"),
+        (("validate", "{config}"), "Missing option '--weights'"),
+        (("validate", "{config}", "--weights", "jspsr-8m-image"), "run: jspsr weights pull jspsr-8m-image"),
+    ],
+    ids=str,
+)
+def test_mistakes_end_with_2(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    monkeypatch.setenv("JSPSR_CACHE", str(tmp_path / "cache"))
+    assert sentence in run(*[a.format(config=config) for a in arguments], code=2).stderr
+
+
+def test_keys_without_meaning_are_a_warning(tmp_path: Path, small_set: Path) -> None:
+    config = write_config(tmp_path / "c.yaml", small_set, epochs=1, verbose=True)
+    result = run("train", config, "-o", tmp_path / "run", "--device", "cpu", "-q")
+    assert result.stderr == f"jspsr: warning: {config}: keys without meaning here were left out: verbose\n"
+
+
+def test_a_missing_extra_names_the_command_that_installs_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("jspsr_cli.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(extras.EXTRAS, "train", ("yaml", "not_there"))
+    for arguments in (("train", config), ("validate", config, "--weights", "x")):
+        result = run(*arguments, code=2)
+        sentence = "not_there is not installed, which this needs: pip install 'jspsr[train]'."
+        assert result.stderr == f"jspsr: error: {sentence}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_keeps_the_last_whole_epoch(
+    tmp_path: Path, small_set: Path, number: signal.Signals, code: int, text: str
+) -> None:
+    config = write_config(tmp_path / "c.yaml", small_set, epochs=500)
+    command = [sys.executable, "-m", "jspsr_cli", "train", str(config), "-o", str(tmp_path / "run"), "--device", "cpu"]
+    with (
+        (tmp_path / "out").open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("epoch 2/500"))
+        process.send_signal(number)
+        last = next(line for line in process.stderr if not line.startswith("epoch "))
+        assert (process.wait(timeout=60), last) == (code, f"jspsr: {text}\n")
+    assert (tmp_path / "out").read_text() == ""
+    done = run("train", config, "-o", tmp_path / "run", "--device", "cpu", "--epochs", "5", "--json")
+    assert json.loads(done.stdout)["resumed_after"] >= 2
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run(tmp_path: Path, small_set: Path) -> None:
+    config = write_config(tmp_path / "c.yaml", small_set, valid_set=["Caen"], epochs=2)
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "jspsr_cli", "train", str(config), "-o", str(folder), "--device", "cpu"]
+    more = ["--devices", "2", "--strategy", "ddp", "--json"]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, check=True, timeout=300)
+    report = json.loads(done.stdout)  # so it was written once
+    assert done.stderr.count("epoch 2/2") == 1
+    assert report["epochs"] == 2
+    out = tmp_path / "out"
+    run("validate", config, "--weights", report["weights"], "-o", out, "--device", "cpu", "-q")
+    metrics = json.loads((out / "metrics.json").read_text())["metrics"]
+    # Three crops on two processes: each counts once.
+    assert metrics[0]["rmse"] == pytest.approx(report["best"], rel=1e-6)

@@ -1,0 +1,337 @@
+"""Training from end to end on the small set."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, RunMismatch, TrainingDiverged
+from jspsr_cli.training import losses
+from jspsr_cli.training.folder import TrainReport
+from jspsr_cli.training.keeping import EpochReport
+from jspsr_cli.training.loop import Hardware, train
+from jspsr_models import JSPSR, WeightsInfo, identity_checkpoint, load_network, save_network, to_released
+from tests.training.dataset import write_config
+
+CPU = Hardware(device="cpu")
+
+Run = Callable[..., TrainReport]
+
+
+class Stop(Exception):
+    """Ends a run from `on_epoch`."""
+
+
+@pytest.fixture
+def run(tmp_path: Path, small_set: Path) -> Run:
+    """Return a function that trains on the small set; keywords of `train`, and `keys` of the training file."""
+
+    def start(folder: str = "run", *, keys: dict[str, Any] | None = None, **options: Any) -> TrainReport:
+        config = write_config(tmp_path / "config.yaml", small_set, **(keys or {}))
+        return train(config, **{"output": tmp_path / folder, "hardware": CPU, **options})
+
+    return start
+
+
+def stop_after(number: int, error: BaseException) -> Callable[[EpochReport], None]:
+    def on_epoch(report: EpochReport) -> None:
+        if report.number == number:
+            raise error
+
+    return on_epoch
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path / "last.ckpt", weights_only=True)
+    return state
+
+
+def assert_same_tensors(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "keys"),
+    [({"image": 3, "mask": 15}, {}), ({"canopy": 1}, {"resolution": 3, "ema": 0.8, "precision": "bfloat16"})],
+    ids=["8m-image-mask", "3m-canopy-ema-bfloat16"],
+)
+def test_a_trained_network_is_better_than_its_input(run: Run, inputs: dict[str, int], keys: dict[str, Any]) -> None:
+    seen: list[EpochReport] = []
+    shares: list[float] = []
+    keys = {"input_data": {"COP30": 1, **inputs}, "optimizer_kwargs": {"lr": 0.01}, "epochs": 24, "val_num_visual": 1,
+            "val_interval": 12, **keys}  # fmt: skip
+    report = run(keys=keys, on_epoch=seen.append, progress=shares.append)
+    last = seen[-1]
+    assert last.metrics is not None
+    assert last.input_rmse is not None
+    assert last.metrics.rmse < 0.8 * last.input_rmse
+    assert seen[-1].loss < seen[0].loss / 3
+    assert [epoch.metrics is not None for epoch in seen] == [False] * 11 + [True] + [False] * 11 + [True]
+    assert (report.epochs, report.best_epoch, report.best) == (24, 24, last.metrics.rmse)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    folder = Path(report.folder)
+    sheets = sorted(path.name for path in (folder / "sheets").iterdir())
+    assert sheets == ["epoch_0012.png", "epoch_0024.png"]
+    with (folder / "epochs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 25)]
+    assert float(rows[-1]["val_rmse"]) == last.metrics.rmse
+    assert list((folder / "tensorboard").glob("events*"))
+    network, info = load_network(folder / "best.safetensors")
+    assert info.inputs == tuple(inputs)
+    assert (info.resolution, info.window, info.num_feature) == (keys.get("resolution", 8), 32, 4)
+    assert info.trained_on.startswith("DFC30, 2 areas (Angers, Brest): COP30 to RGEALTI at")
+    assert network.training is False
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stop()], ids=["ctrl-c", "error"])
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(run: Run, tmp_path: Path, error: BaseException) -> None:
+    keys = {"epochs": 4, "scheduler": "StepLR", "scheduler_kwargs": {"step_size": 1}, "ema": 0.5,
+            "early_stop": {"patience": 9}}  # fmt: skip
+    run("whole", keys=keys)
+    with pytest.raises(type(error)):
+        run("cut", keys=keys, on_epoch=stop_after(2, error))
+    assert state_of(tmp_path / "cut")["epoch"] == 1
+    report = run("cut", keys=keys)
+    assert (report.resumed_after, report.epochs) == (2, 4)
+    whole, cut = (state_of(tmp_path / name) for name in ("whole", "cut"))
+    assert_same_tensors(whole["state_dict"], cut["state_dict"])
+    for key, value in whole["optimizer_states"][0]["state"].items():
+        assert_same_tensors(value, cut["optimizer_states"][0]["state"][key])
+    for name in ("epochs.csv", "best.safetensors", "last.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+    assert whole["callbacks"] == cut["callbacks"]
+
+
+def test_the_same_command_again_does_nothing_and_more_epochs_go_on(run: Run, tmp_path: Path) -> None:
+    first = run()
+    before = (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns
+    again = run(on_epoch=stop_after(1, Stop()))
+    assert (again.already_done, again.best, again.epochs) == (True, first.best, 2)
+    assert (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns == before
+    # Cut off after the last epoch, before the report was written.
+    (tmp_path / "run" / "report.json").unlink()
+    rewritten = run()
+    assert (rewritten.already_done, rewritten.best, rewritten.resumed_after) == (False, first.best, 2)
+    more = run(epochs=3)
+    assert (more.already_done, more.resumed_after, more.epochs) == (False, 2, 3)
+    run("straight", epochs=3)
+    assert_same_tensors(*(state_of(tmp_path / name)["state_dict"] for name in ("run", "straight")))
+
+
+def test_a_seed_decides_all(run: Run, tmp_path: Path) -> None:
+    for name, seed, workers in (("a", 0, 0), ("b", 0, 1), ("c", 1, 0)):
+        run(name, keys={"seed": seed, "epochs": 1, "workers": workers})
+    a, b, c = (load_network(tmp_path / name / "last.safetensors")[0].state_dict() for name in "abc")
+    assert_same_tensors(a, b)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_every_epoch_has_its_learning_rate(run: Run, tmp_path: Path) -> None:
+    rates: list[float] = []
+    keys = {"epochs": 3, "scheduler": "StepLR", "scheduler_kwargs": {"step_size": 1, "gamma": 0.5}}
+    run(keys=keys, on_epoch=lambda epoch: rates.append(epoch.learning_rate))
+    assert rates == pytest.approx([1e-3, 5e-4, 2.5e-4])
+    assert state_of(tmp_path / "run")["optimizer_states"][0]["param_groups"][0]["lr"] == 2.5e-4
+
+
+def test_training_leaves_the_callers_random_numbers_alone(run: Run) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(keys={"epochs": 1})
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_average_of_weights_is_what_is_kept(run: Run, tmp_path: Path) -> None:
+    run(keys={"ema": 0.5, "epochs": 1})
+    state = state_of(tmp_path / "run")["state_dict"]
+    network = load_network(tmp_path / "run" / "best.safetensors")[0].state_dict()
+    assert_same_tensors(network, {name: state[f"average.module.{name}"] for name in network})
+    assert any(not torch.equal(network[name], state[f"network.{name}"]) for name in network)
+
+
+def test_early_stopping(run: Run) -> None:
+    keys = {"epochs": 9, "early_stop": {"patience": 2}, "optimizer_kwargs": {"lr": 1e-12}, "optimizer": "SGD",
+            "val_start_epoch": 2, "model_kwargs": {"num_feature": 4, "checkpoint": None}}  # fmt: skip
+    metrics: list[EpochReport] = []
+    report = run(keys={**keys, "val_border": 0.0}, on_epoch=metrics.append)
+    assert report.stopped_early
+    assert report.epochs < 9
+    assert metrics[0].metrics is None
+    assert run(keys={**keys, "val_border": 0.0}).already_done
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_fine_tuning_begins_with_the_weights_given(run: Run, tmp_path: Path, released: bool) -> None:
+    network = identity_checkpoint(("image",))
+    path = tmp_path / ("start.pt" if released else "start.safetensors")
+    if released:
+        torch.save({"state_dict": to_released(network.state_dict()), "epoch": 9}, path)
+    else:
+        info = WeightsInfo(name="start", sha256="", inputs=("image",), num_feature=4, licence="CC0", simulated=True,
+                           trained_on="noise")  # fmt: skip
+        save_network(network, path, info)
+    seen: list[EpochReport] = []
+    run(start=str(path), keys={"epochs": 1, "optimizer_kwargs": {"lr": 1e-9}}, on_epoch=seen.append)
+    assert seen[0].metrics is not None
+    assert seen[0].metrics.rmse == pytest.approx(seen[0].input_rmse, abs=1e-3)  # the identity
+    tuned, made = load_network(tmp_path / "run" / "last.safetensors")
+    seen_batches = [int(value) for name, value in tuned.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert min(seen_batches) > 0  # it was trained as a network in training, not in evaluation
+    assert "begun with start" in made.trained_on
+    if not released:
+        assert (made.licence, made.simulated) == ("CC0", True)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "width", "sentence"),
+    [(("canopy",), 4, "is a network with inputs = canopy, and the training file asks for image"),
+     (("image",), 8, "is a network with num_feature = 8, and the training file asks for 4")],
+)  # fmt: skip
+def test_weights_of_another_network_are_refused(
+    run: Run, tmp_path: Path, inputs: tuple[str, ...], width: int, sentence: str
+) -> None:
+    path = tmp_path / "start.pt"
+    torch.save(JSPSR(inputs=inputs, num_feature=width).state_dict(), path)
+    with pytest.raises(GuideMismatch, match=sentence):
+        run(start=str(path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_share_alike_is_passed_on(run: Run, tmp_path: Path) -> None:
+    run(keys={"epochs": 1, "input_data": {"FABDEM": 1, "canopy": 1}, "attribution": "me", "simulated": True})
+    info = load_network(tmp_path / "run" / "last.safetensors")[1]
+    assert info.licence.startswith("CC BY-NC-SA 4.0")
+    assert (info.attribution, info.simulated) == ("me", True)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_batch(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(losses.LOSSES, "L1", lambda predicted, truth: (predicted - truth).mean() * math.nan)
+    with pytest.raises(TrainingDiverged, match=r"epoch 1 is no number: look at the samples listed in .*\.json"):
+        run()
+    noted = json.loads((tmp_path / "run" / "diverged_batch.json").read_text())
+    assert noted["epoch"] == 1
+    assert len(noted["crops"]) == 2
+    assert all(name.split("/")[0] in ("Angers", "Brest") for name in noted["crops"])
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_the_folder_of_another_run_is_refused_and_restart_throws_it_away(run: Run, tmp_path: Path) -> None:
+    run(keys={"epochs": 1})
+    with pytest.raises(RunMismatch, match="holds a run with another loss, seed: give another --output, or --restart"):
+        run(keys={"seed": 3, "loss": {"L1": 1}})
+    report = run(keys={"seed": 3, "epochs": 1}, restart=True)
+    assert (report.resumed_after, report.already_done) == (0, False)
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunMismatch, match=r"holds thesis.txt, which no run wrote"):
+        run(restart=True)
+    assert (tmp_path / "run" / "thesis.txt").exists()
+
+
+def test_two_processes_do_not_train_in_one_folder(run: Run) -> None:
+    def again(_: EpochReport) -> None:
+        run()
+
+    with pytest.raises(RunMismatch, match="Another jspsr trains in"):
+        run(on_epoch=again)
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return (Path.touch, (Path("executed"),))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, None], ids=["empty", "damaged", "hostile"])
+def test_a_state_that_is_damaged_or_holds_code_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    run(keys={"epochs": 1})
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "run" / "last.ckpt"
+    if content is None:
+        torch.save({"epoch": 0, "callbacks": Hostile()}, state)
+    else:
+        state.write_bytes(content)
+    with pytest.raises(InvalidConfig, match=r"last.ckpt is damaged, or holds more than tensors .*: --restart"):
+        run(epochs=2)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "error", "sentence"),
+    [
+        ({"train_batch_size": 7}, {}, InvalidConfig, r"has 6 crops, fewer than train_batch_size \(7\)"),
+        ({"precision": "float16"}, {}, InvalidOption, "float16 is not for CPUs"),
+        ({}, {"hardware": Hardware(device="cuda:77")}, InvalidOption, "'cuda:77' is not on this machine"),
+        ({}, {"hardware": Hardware(device="cpu", strategy="magic")}, InvalidOption, "cannot run on that hardware"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_said_before(
+    run: Run, keys: dict[str, Any], options: dict[str, Any], error: type[JspsrError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence) as caught:
+        run(keys=keys, **options)
+    assert caught.value.exit_code == 2
+
+
+def test_reduced_precision_keeps_heights_in_float32(run: Run, tmp_path: Path) -> None:
+    """The identity network gives back the input exactly; half precision of heights would cost decimetres."""
+    path = tmp_path / "start.pt"
+    torch.save(identity_checkpoint(("image",)).state_dict(), path)
+    seen: list[EpochReport] = []
+    keys = {"precision": "bfloat16", "optimizer_kwargs": {"lr": 1e-9}, "epochs": 1}
+    run(start=str(path), keys=keys, on_epoch=seen.append)
+    assert seen[0].metrics is not None
+    assert seen[0].metrics.rmse == pytest.approx(seen[0].input_rmse, abs=1e-3)
+    network = load_network(tmp_path / "run" / "last.safetensors")[0]
+    assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
+    assert np.isfinite(seen[0].loss)
+
+
+def test_fewer_epochs_than_there_are(run: Run) -> None:
+    with pytest.raises(Stop):
+        run(epochs=4, on_epoch=stop_after(2, Stop()))
+    with pytest.raises(InvalidConfig, match="holds 2 epochs already, and 1 are asked for"):
+        run(epochs=1)
+
+
+@pytest.mark.parametrize("scheduler", ["CosineAnnealingLR", "OneCycleLR"])
+def test_rates_that_end_with_the_run_keep_their_epochs(run: Run, scheduler: str) -> None:
+    """With more epochs, the rates of those that are done would have been others."""
+    keys = {"scheduler": scheduler, "scheduler_kwargs": {}}
+    with pytest.raises(Stop):
+        run(keys=keys, epochs=2, on_epoch=stop_after(1, Stop()))
+    with pytest.raises(RunMismatch, match="another epochs"):
+        run(keys=keys, epochs=3)
+
+
+def test_the_state_is_whole_or_the_one_before(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that runs full while it is written, wherever the folder for temporary files lies."""
+    run(epochs=1)
+    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+    save = torch.save
+
+    def full(thing: Any, file: Any, *arguments: Any, **options: Any) -> None:
+        save(thing, file, *arguments, **options)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(epochs=2)
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    assert run(epochs=2).resumed_after == 1
