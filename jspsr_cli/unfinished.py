@@ -46,7 +46,7 @@ def partial_folder(output: Path) -> Path:
 
 def bytes_kept(output: Path) -> int:
     """Size of the finished rows that lie there from an earlier run."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return (partial_folder(output) / HEIGHTS).stat().st_size
     return 0
 

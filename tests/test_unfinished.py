@@ -115,13 +115,16 @@ def test_what_is_in_the_way_is_named_and_nothing_is_lost(job: Job) -> None:
     assert job.run(Lifted()).resumed_at > 0
 
 
-@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
-def test_a_link_in_place_of_the_folder_is_refused(job: Job, tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere", None])
+def test_a_link_or_a_file_in_place_of_the_folder_is_refused(job: Job, tmp_path: Path, target: str | None) -> None:
     (tmp_path / "elsewhere").mkdir()
-    folder_of(job).symlink_to(tmp_path / target)
+    if target:
+        folder_of(job).symlink_to(tmp_path / target)
+    else:
+        folder_of(job).write_text("mine")
     with pytest.raises(OutputExists, match="is no folder: move it away"):
         job.run(never)
-    assert folder_of(job).is_symlink()
+    assert folder_of(job).is_symlink() or folder_of(job).read_text() == "mine"
 
 
 # Another command
