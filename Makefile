@@ -1,9 +1,9 @@
 # make test    everything CI checks        make demo    the whole road on a small generated scene
-# make test-slow, make test-gpu, make bench: what is too long, or needs hardware
+# make test-slow, make test-gpu, make bench, make coverage: what is too long, or needs hardware
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test test-slow test-gpu demo bench lint clean
+.PHONY: test coverage test-slow test-gpu demo bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,9 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 test: lint
+	$(BIN)/pytest
+
+coverage: .venv/installed
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 test-slow: .venv/installed
