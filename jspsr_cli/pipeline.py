@@ -28,12 +28,12 @@ from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
-from jspsr_cli.raster.writer import check_disk, publish
+from jspsr_cli.raster.writer import publish
 from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
-from jspsr_cli.unfinished import Journal, State, UnfinishedWork, bytes_kept, partial_folder
+from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +89,12 @@ def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def already_done(plan: Plan) -> bool:
-    """Whether there is nothing to do. Raises OutputExists or OutputNotWritable where it cannot be done."""
-    if plan.output.exists() and not plan.options.overwrite:
-        if not plan.is_done():
-            raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
-        return True
-    check_disk(plan.output, plan.target.grid, kept=bytes_kept(plan.output))
-    return False
+    """Whether there is nothing to do. Raises OutputExists where the output is another's."""
+    if not plan.output.exists() or plan.options.overwrite:
+        return False
+    if not plan.is_done():
+        raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
+    return True
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
@@ -126,6 +125,7 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     grid, lattice, state = plan.target.grid, plan.lattice, work.state
     (row0, col0), layers = grid.origin, layers_of(plan, reader)
     rows, cols = range(row0, row0 + grid.height), range(col0, col0 + grid.width)
+    starts = lattice.starts(cols.start, cols.stop)
     blender = Blender(lattice, rows=rows, cols=cols, done=state.rows, carry=state.carry)
     tally = Tally(**state.counted.get("tally", {}))
     notes, done = set(state.counted.get("notes", [])), state.rows
@@ -141,7 +141,6 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     with closing(ahead), Behind() as behind:
         for count, strip in enumerate(ahead, state.strips + 1):
             # Batches never cross a strip: what is predicted together does not depend on how the work is cut.
-            starts = lattice.starts(cols.start, cols.stop)
             for batch in batches_of(windows_of(strip, starts=starts, size=lattice.size), plan.batch_size):
                 for window, heights in zip(batch, plan.predictor.heights(batch), strict=True):
                     blender.add(window.col, heights)

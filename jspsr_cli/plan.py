@@ -84,7 +84,8 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     network, info = _load(weights, options)
     _check_guides(info, guides)
     target = _target(dem, guides, info, options)
-    if not output.exists():  # before pixels are looked at: a box by mistake is the size of the world
+    # Before pixels are looked at: a box by mistake is the size of the world.
+    if not output.exists() or options.overwrite:
         check_disk(output, target.grid, kept=bytes_kept(output))
     vertical = _vertical(dem, target, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
