@@ -62,7 +62,7 @@ class OutputExists(InputError):
 
 
 class OtherWork(InputError):
-    """The unfinished work that lies beside the output is not that of this command."""
+    """What lies at the output is work of another command, or too damaged to go on with."""
 
 
 class OutputNotWritable(InputError):

@@ -17,11 +17,15 @@ OPERATION_TAG = "JSPSR_VERTICAL_OPERATION"
 SIMULATED_NOTICE = "the weights were trained on simulated scenes"
 
 
+def program_tags() -> dict[str, str]:
+    """Program version."""
+    return {"TIFFTAG_SOFTWARE": f"jspsr {__version__}", "JSPSR_VERSION": __version__}
+
+
 def weights_tags(info: WeightsInfo) -> dict[str, str]:
     """Program version, and which network made the heights."""
     tags = {
-        "TIFFTAG_SOFTWARE": f"jspsr {__version__}",
-        "JSPSR_VERSION": __version__,
+        **program_tags(),
         "JSPSR_WEIGHTS": info.name,
         "JSPSR_WEIGHTS_SHA256": info.sha256,
         "JSPSR_WEIGHTS_LICENCE": info.licence,
@@ -52,15 +56,22 @@ def input_tags(
 
     Neither folders nor times, so that the same inputs give the same bytes. Raises ReadFailed where a file broke off.
     """
-    tags = {}
+    tags: dict[str, str] = {}
     for name, files in {"dem": tuple(dem), **guides}.items():
-        singles = [single for file in files for single in (file.stack or (file,))]
         clean = {"clean": plausible} if name == "dem" else {}
-        tags[f"JSPSR_INPUT_{name.upper()}"] = json.dumps([file.name for file in singles])
+        tags |= name_tag(name, files)
         tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, **clean) for f in files])
-    licences, attributions = inherited([*dem, *(file for group in guides.values() for file in group)])
-    if licences:
-        tags[LICENCE_TAG] = SEPARATOR.join(licences)
-    if attributions:
-        tags[ATTRIBUTION_TAG] = SEPARATOR.join(attributions)
-    return tags
+    return tags | inherited_tags([*dem, *(file for group in guides.values() for file in group)])
+
+
+def name_tag(role: str, files: Sequence[RasterFile]) -> dict[str, str]:
+    """Names of the `files` that are the input `role`."""
+    singles = [single for file in files for single in (file.stack or (file,))]
+    return {f"JSPSR_INPUT_{role.upper()}": json.dumps([file.name for file in singles])}
+
+
+def inherited_tags(files: Sequence[RasterFile]) -> dict[str, str]:
+    """Licences and attributions that are passed on from `files`."""
+    licences, attributions = inherited(files)
+    tags = {LICENCE_TAG: SEPARATOR.join(licences), ATTRIBUTION_TAG: SEPARATOR.join(attributions)}
+    return {key: value for key, value in tags.items() if value}

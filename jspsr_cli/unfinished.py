@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,11 +63,13 @@ class Journal:
     decides: dict[str, str]
     machine: dict[str, str]
 
-    def differences(self, now: "Journal") -> list[str]:
-        """What `now` has otherwise, in words."""
-        names = [*self.decides, *(name for name in now.decides if name not in self.decides)]
-        pairs = [(name, self.decides.get(name, "not given"), now.decides.get(name, "not given")) for name in names]
-        return [f"{name} was {then} and is {new}" for name, then, new in pairs if then != new]
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What `now` has otherwise than `then`, in words; empty where nothing."""
+    names = [*then, *(name for name in now if name not in then)]
+    pairs = [(name, then.get(name, "not given"), now.get(name, "not given")) for name in names]
+    found = [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
+    return "; ".join(found[:MOST_DIFFERENCES])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,8 +207,7 @@ class UnfinishedWork:
         return state
 
     def _check(self, then: Journal) -> None:
-        if differences := then.differences(self._journal):
-            what = "; ".join(differences[:MOST_DIFFERENCES])
+        if what := differences(then.decides, self._journal.decides):
             raise OtherWork(
                 f"{self.folder} holds unfinished work of another command ({what}): give that command again to finish "
                 "it, or --restart to begin anew."

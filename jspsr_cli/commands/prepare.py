@@ -73,7 +73,8 @@ def cli(
     jspsr prepare --terrain dtm.tif --dem cop30.tif --guide ortho.tif -o set --name Place
     jspsr prepare data/DFC30_source -o data
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
-    from jspsr_cli.training.prepare import PrepareOptions, prepare
+    from jspsr_cli.training.prepare import prepare
+    from jspsr_cli.training.request import PrepareOptions
 
     console = Console(quiet=quiet)
     rasters = {"terrain": terrain, "dem": dem, "fabdem": fabdem, "image": image, "mask": mask, "canopy": canopy}

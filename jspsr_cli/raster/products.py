@@ -1,7 +1,7 @@
 """What is known of an input from its name or its tags: product, licence, attribution, vertical datum."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyproj
@@ -70,6 +70,12 @@ def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
             licences.append(f"{product.name}: {product.licence}")
             attributions.append(product.attribution)
     return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
+
+
+def joined(statements: Iterable[str]) -> str:
+    """Licences or attributions of several tags in one, each once."""
+    parts = [part for statement in statements for part in statement.split(SEPARATOR)]
+    return SEPARATOR.join(dict.fromkeys(filter(None, parts)))
 
 
 def vertical_datum(file: RasterFile) -> VerticalDatum | None:

@@ -1,6 +1,5 @@
 """Samples of a training set: small rasters that lie on the same pixels, read and written whole."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from jspsr_cli.raster.sources import RasterFile, same_lattice
 from jspsr_cli.raster.writer import NODATA
 from jspsr_cli.tiling.voids import fill_voids
 from jspsr_cli.types import FloatArray
+from jspsr_models.files import appearing
 
 # The bands that a guide's layer may have.
 GUIDE_BANDS = {"image": (3,), "mask": (1, CLASS_COUNT), "canopy": (1,)}
@@ -101,14 +101,16 @@ def write_heights(path: Path, heights: FloatArray, *, like: RasterFile, tags: di
     _write(path, _without_nan(heights)[None], crs=like.crs, transform=like.transform, tags=tags, heights=True)
 
 
-def write_layer(path: Path, values: NDArray[Any], *, grid: Grid, heights: bool) -> None:
+def write_layer(path: Path, values: NDArray[Any], *, grid: Grid, heights: bool, tags: dict[str, str]) -> None:
     """Write one layer of a sample (bands, rows, columns) on `grid`; `heights` are in metres, NaN for voids.
 
+    The folder is made where it is missing.
+
     Raises:
-        WriteFailed: the disk is full, or the folder went away.
+        WriteFailed: the disk is full, or the folder cannot be written to.
     """
     pixels = _without_nan(values) if heights else values
-    _write(path, pixels, crs=grid.crs, transform=grid.transform, tags={}, heights=heights)
+    _write(path, pixels, crs=grid.crs, transform=grid.transform, tags=tags, heights=heights)
 
 
 def _without_nan(heights: FloatArray) -> FloatArray:
@@ -123,15 +125,15 @@ def _write(
 ) -> None:
     layout = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype.name}
     profile = {"driver": "GTiff", "compress": "deflate", "nodata": NODATA if heights else None, **layout}
-    part = path.with_name(f".{path.name}.part")
     try:
-        with rasterio.open(part, "w", crs=crs, transform=transform, **profile) as dataset:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            appearing(path) as part,
+            rasterio.open(part, "w", crs=crs, transform=transform, **profile) as dataset,
+        ):
             dataset.write(pixels)
             dataset.update_tags(**tags)
             if heights:
                 dataset.set_band_unit(1, "metre")
-        os.replace(part, path)
     except GDAL_ERRORS as error:
         raise WriteFailed(f"{path} cannot be written: {reason(error)}.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,12 +1,13 @@
 """What the heights of a terrain model and of a DEM are counted from, and how the one comes to the other's datum."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jspsr_cli.errors import UnknownDatum
 from jspsr_cli.plan import extent_of
+from jspsr_cli.provenance import vertical_tags
 from jspsr_cli.raster.grid import Grid
-from jspsr_cli.raster.products import common_datum, vertical_datum
+from jspsr_cli.raster.products import VERTICAL_TAG, common_datum, joined, vertical_datum
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.raster.vertical import VerticalDatum, VerticalTransform, parse_datum, vertical_transform
 from jspsr_cli.training.dfc30 import TRUTH
@@ -46,11 +47,6 @@ class Datums:
         return cls(source, target, vertical_transform(source, target, grid=grid, extent=extent_of(terrain)))
 
     @property
-    def operation(self) -> str:
-        """How the terrain's heights were changed."""
-        return self.change.title if self.change else "unchanged"
-
-    @property
     def text(self) -> str:
         """Both, for people."""
         names = [datum.name if datum else "not stated" for datum in (self.terrain, self.dem)]
@@ -72,10 +68,14 @@ class Datums:
             "learns the distance; see --terrain-datum and --match-datum",
         )
 
-    def applied(self, layers: Iterator[tuple[str, FloatArray]], grid: Grid) -> Iterator[tuple[str, FloatArray]]:
-        """`layers` on `grid`, the truth in the datum of the DEM."""
-        for layer, values in layers:
-            if self.change and layer == TRUTH:
-                yield layer, replace(self.change, grid=grid).applied(values[0], row=0)[None]
-            else:
-                yield layer, values
+    def changed(self, terrain: FloatArray, grid: Grid) -> FloatArray:
+        """Heights of the terrain (1, rows, columns) on `grid`, in the datum of the DEM."""
+        return replace(self.change, grid=grid).applied(terrain[0], row=0)[None] if self.change else terrain
+
+    def tags(self, layer: str, files: Sequence[RasterFile]) -> dict[str, str]:
+        """What the heights of `layer`, made of `files`, are counted from; nothing where that is not known."""
+        if layer == TRUTH and self.change:
+            return vertical_tags(files, self.change)
+        datums = [self.terrain] if layer == TRUTH else [vertical_datum(file) for file in files]
+        known = [datum.tag for datum in datums if datum]
+        return {VERTICAL_TAG: joined(known)} if known and len(known) == len(datums) else {}

@@ -1,19 +1,19 @@
-"""What `prepare` has done so far: a text file of one line a sample, which only grows.
+"""What `prepare` has done so far: a text file that grows by one line a sample.
 
 The first line says what the samples are made of. A sample's line follows its files, so what has a line is there.
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
-from jspsr_cli.errors import RunMismatch
-from jspsr_cli.unfinished import MOST_DIFFERENCES
-from jspsr_cli.unfinished import Journal as MadeOf
+from jspsr_cli.errors import OtherWork
+from jspsr_cli.training.limits import Beyond
+from jspsr_cli.unfinished import differences
 from jspsr_models.files import appearing
 
 
@@ -22,8 +22,9 @@ class Record:
     """One sample: kept, or left out for a `reason` that the sentence `why` explains.
 
     `x`, `y` are the middle in the CRS of the sample; of the pixels with a truth: `bias`, `rmse` of the DEM and `relief`
-    of the terrain in metres, `classes` the share of each land use, `canopy` that of ground under trees. `made_of`
-    changes with the files of this sample.
+    of the terrain in metres, `classes` the share of each land use, `canopy` that of ground under trees; `beyond` are
+    pixels out of the network's range, `licences` and `attributions` those of each layer, as its tags have them.
+    `made_of` changes with the files of this sample.
     """
 
     city: str
@@ -39,6 +40,9 @@ class Record:
     relief: float = 0.0
     canopy: float | None = None
     classes: tuple[float, ...] = ()
+    beyond: Beyond = field(default_factory=Beyond)
+    licences: dict[str, str] = field(default_factory=dict)
+    attributions: dict[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> bool:
@@ -50,7 +54,7 @@ class SampleJournal:
     """The journal at `path` of samples made of `made_of`. Use as a context manager; `records` are by city and id.
 
     Raises on entering:
-        RunMismatch: the journal is of something else, or damaged.
+        OtherWork: the journal is of something else, or damaged.
     """
 
     def __init__(self, path: Path, made_of: Mapping[str, str]) -> None:
@@ -64,25 +68,32 @@ class SampleJournal:
         if lines:
             try:
                 then, *said = map(json.loads, lines)
-                found = [Record(**{**one, "classes": tuple(one["classes"])}) for one in said]
-                differences = MadeOf(decides=then, machine={}).differences(MadeOf(decides=self._made_of, machine={}))
+                what = differences(then, self._made_of)
+                found = [] if what else [_record(one) for one in said]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise RunMismatch(f"{self._path} is damaged: --restart makes its samples anew.") from error
-            self._check(differences)
+                raise OtherWork(f"{self._path} is damaged: --restart makes its samples anew.") from error
+            if what:
+                raise OtherWork(
+                    f"{self._path.stem} was begun here with other inputs or options ({what}): give those, another "
+                    "--name or --output, or --restart to make it anew."
+                )
             self.records = {(record.city, record.id): record for record in found}
-        # Anew, without the line that was cut off and those that later ones replace.
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
+        """Write the journal anew, without the line that was cut off and those that later ones replace."""
         with appearing(self._path) as part:
             part.write_text("\n".join([json.dumps(self._made_of), *map(_line, self.records.values()), ""]), "utf-8")
         self._file = self._path.open("a", encoding="utf-8")
-        return self
 
-    def _check(self, differences: Sequence[str]) -> None:
-        if differences:
-            what = "; ".join(differences[:MOST_DIFFERENCES])
-            raise RunMismatch(
-                f"{self._path.stem} was begun here with other inputs or options ({what}): give those, another --name "
-                "or --output, or --restart to make it anew."
-            )
+    def forget(self, gone: Collection[tuple[str, str]]) -> None:
+        """Take samples, by city and id, out of the journal; their files are removed already."""
+        if gone:
+            for key in gone:
+                del self.records[key]
+            self._file.close()
+            self._begin()
 
     def add(self, record: Record) -> None:
         """Note a sample whose files are there, or that is left out."""
@@ -104,6 +115,10 @@ def _whole_lines(path: Path) -> list[str]:
         return []
     *lines, _cut_off = path.read_text("utf-8").split("\n")
     return lines
+
+
+def _record(said: dict[str, Any]) -> Record:
+    return Record(**{**said, "classes": tuple(said["classes"]), "beyond": Beyond(**said["beyond"])})
 
 
 def _line(record: Record) -> str:

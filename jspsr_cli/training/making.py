@@ -1,31 +1,48 @@
 """One sample of a training set: looked at, left out for a reason, or written."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jspsr_cli.errors import InputError, ReadFailed
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.landuse import CLASS_COUNT
-from jspsr_cli.raster.samples import write_layer
+from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG
+from jspsr_cli.raster.samples import SamplePixels, write_layer
+from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.voids import fill_voids
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
 from jspsr_cli.training.ground import BAD_FILE, MISSING, VOIDS, unsuitable, voids_of
 from jspsr_cli.training.journal import Record
-from jspsr_cli.training.places import Candidate
+from jspsr_cli.training.limits import Beyond, count_beyond
+from jspsr_cli.training.places import HEIGHT_LAYERS, Candidate
 from jspsr_cli.types import FloatArray
 
 # Lower canopy the DEM hardly sees.
 TREES = 2.0
 
 
-def make_sample(candidate: Candidate, files: Mapping[str, Path], *, dem: str, most_voids: float) -> Record:
-    """Look at one sample, and write its layers to `files` unless it is left out.
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How all samples of a place are made.
 
-    `dem` is the layer that is compared with the terrain; other elevation models may be missing.
+    `dem` is the layer that is compared with the terrain; other elevation models may be missing. `voids` is the largest
+    share of them in a layer, `scale` what training will use, `tags` what all layers say of themselves.
+    """
+
+    dem: str
+    voids: float
+    scale: HeightScale
+    tags: dict[str, str]
+
+
+def make_sample(candidate: Candidate, files: Mapping[str, Path], recipe: Recipe) -> Record:
+    """Look at one sample, and write its layers to `files` unless it is left out.
 
     Raises:
         WriteFailed: the disk is full, or the folder went away.
@@ -35,17 +52,17 @@ def make_sample(candidate: Candidate, files: Mapping[str, Path], *, dem: str, mo
         return replace(record, reason=MISSING, why=f"{' and '.join(candidate.missing)} missing")
     pixels: dict[str, FloatArray] = {}
     try:
-        grid, layers = candidate.read()
-        for layer, values in layers:
-            found = voids_of(layer, values, most=most_voids, inside=candidate.inside)
-            if found and (layer not in DEM_LAYERS or layer == dem):
+        sources = candidate.open()
+        for layer, values in sources.pixels():
+            found = voids_of(layer, values, most=recipe.voids, inside=candidate.inside)
+            if found and (layer not in DEM_LAYERS or layer == recipe.dem):
                 return replace(record, reason=found[0], why=found[1])
             if not found:
                 pixels[layer] = values
     except (InputError, ReadFailed) as error:
         return replace(record, reason=BAD_FILE, why=str(error).rstrip("."))
-    unfit = unsuitable(pixels, grid, dem=dem)
-    record = _described(record, pixels, grid, dem=dem)
+    unfit = unsuitable(pixels, sources.grid, dem=recipe.dem)
+    record = _described(record, pixels, sources.grid, dem=recipe.dem)
     if unfit:
         return replace(record, reason=unfit[0], why=unfit[1])
     # Where an input says nothing there is nothing to learn; the network sees what is beside it there.
@@ -53,22 +70,31 @@ def make_sample(candidate: Candidate, files: Mapping[str, Path], *, dem: str, mo
     if void.all():
         return replace(record, reason=VOIDS, why="no pixel has data in all layers")
     pixels[TRUTH] = np.where(void, np.float32(np.nan), pixels[TRUTH])
+    # Only the truth keeps its voids.
+    pixels = {layer: values if layer == TRUTH else fill_voids(values) for layer, values in pixels.items()}
+    tags = {layer: recipe.tags | sources.tags(layer) for layer in pixels}
     for layer, values in pixels.items():
-        files[layer].parent.mkdir(parents=True, exist_ok=True)
-        _write(files[layer], layer, values, grid)
-    return record
+        heights = layer in HEIGHT_LAYERS
+        write_layer(files[layer], _stored(layer, values), grid=sources.grid, heights=heights, tags=tags[layer])
+    return replace(
+        record,
+        beyond=_beyond(pixels, recipe),
+        licences={layer: said[LICENCE_TAG] for layer, said in tags.items() if LICENCE_TAG in said},
+        attributions={layer: said[ATTRIBUTION_TAG] for layer, said in tags.items() if ATTRIBUTION_TAG in said},
+    )
 
 
-def _write(path: Path, layer: str, values: FloatArray, grid: Grid) -> None:
-    """Write a layer (bands, rows, columns); only the truth keeps its voids (NaN)."""
-    if layer == TRUTH:
-        write_layer(path, values, grid=grid, heights=True)
-    elif layer in DEM_LAYERS:
-        write_layer(path, fill_voids(values), grid=grid, heights=True)
-    elif layer == GUIDE_LAYERS["canopy"]:
-        write_layer(path, fill_voids(values).astype(np.float32), grid=grid, heights=False)
-    else:
-        write_layer(path, np.round(fill_voids(values)).astype(np.uint8), grid=grid, heights=False)
+def _beyond(pixels: Mapping[str, FloatArray], recipe: Recipe) -> Beyond:
+    guides = {kind: pixels[layer] for kind, layer in GUIDE_LAYERS.items() if layer in pixels}
+    seen = SamplePixels(dem=pixels[recipe.dem], truth=pixels[TRUTH], guides=guides, others={})
+    return count_beyond(seen, recipe.scale)
+
+
+def _stored(layer: str, values: FloatArray) -> NDArray[Any]:
+    """Pixels as a layer holds them: metres are float32, colours and classes 8 bit."""
+    if layer in HEIGHT_LAYERS or layer == GUIDE_LAYERS["canopy"]:
+        return values.astype(np.float32)
+    return np.round(values).astype(np.uint8)
 
 
 def _described(record: Record, pixels: dict[str, FloatArray], grid: Grid, *, dem: str) -> Record:

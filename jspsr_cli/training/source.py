@@ -1,6 +1,7 @@
 """A folder of samples as a place, such as DFC30_source: layers of a square kilometre at their native resolutions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from affine import Affine
@@ -8,37 +9,33 @@ from affine import Affine
 from jspsr_cli.errors import InputError, InvalidOption, UnreadableRaster
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.inputs import open_dem
-from jspsr_cli.raster.products import inherited
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
-from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.datums import Datums
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
 from jspsr_cli.training.places import (
+    LAYERS,
     SAMPLE_METRES,
-    Aligned,
     Candidate,
     Place,
-    aligned_layer,
+    Sources,
+    aligned_layers,
+    dem_of,
+    needed,
     open_files,
     side_of,
     state_of,
 )
+from jspsr_cli.training.request import PrepareOptions
 
 # A sample of a folder is so wide and high but for this share, or it is another kind of file.
 SIZE_TOLERANCE = 0.01
 
+#: files by city, layer and id
+Found = Mapping[str, Mapping[str, Mapping[str, Path]]]
 
-def source_place(
-    folder: Path,
-    *,
-    name: str,
-    resolution: float,
-    size: int | None = None,
-    match_datum: bool = False,
-    terrain_datum: str | None = None,
-    reader: RasterReader,
-) -> Place:
+
+def source_place(folder: Path, *, name: str, options: PrepareOptions, reader: RasterReader) -> Place:
     """Samples of a folder <City>/<Layer>/<id>_<Layer>.tif, one of each id, on the square of its terrain model.
 
     Raises:
@@ -46,53 +43,35 @@ def source_place(
     """
     cities = sorted(entry.name for entry in folder.iterdir() if (entry / TRUTH).is_dir())
     bad: list[str] = []
-    known = (TRUTH, *DEM_LAYERS, *GUIDE_LAYERS.values())
-    paths = {city: {layer: files_by_id(folder / city / layer, layer, bad) for layer in known} for city in cities}
-    layers = tuple(layer for layer in known if any(paths[city][layer] for city in cities))
-    dem = next((layer for layer in layers if layer in DEM_LAYERS), None)
+    found = {city: {layer: files_by_id(folder / city / layer, layer, bad) for layer in LAYERS} for city in cities}
+    layers = tuple(layer for layer in LAYERS if any(found[city][layer] for city in cities))
+    dem = dem_of(layers)
     if TRUTH not in layers or dem is None:
         raise InvalidOption(f"{folder} holds no samples <City>/{TRUTH}/<id>_{TRUTH}.tif with a DEM beside: check it.")
-    side = side_of(resolution, size)
-    terrain, heights = _first_pair(paths, dem)
-    datums = Datums.of(terrain, heights, _square(terrain[0], side=side), match=match_datum, terrain_datum=terrain_datum)
-    licences, attributions = inherited([*terrain, *heights])
-
-    def candidate(city: str, id_: str) -> Candidate:
-        mine = {layer: str(paths[city][layer][id_]) for layer in layers if id_ in paths[city][layer]}
-        needed = [layer for layer in layers if layer not in DEM_LAYERS or layer == dem]
-
-        def read() -> tuple[Grid, Aligned]:
-            return _read_source(mine, side=side, reader=reader, datums=datums)
-
-        state = "; ".join(f"{layer}: {state_of(path)}" for layer, path in mine.items())
-        return Candidate(city, id_, state, tuple(layer for layer in needed if layer not in mine), read)
-
+    side = side_of(options.resolution, options.size)
+    terrain, heights = _first_pair(found, dem)
+    square = _square(terrain[0], side=side)
+    datums = Datums.of(terrain, heights, square, match=options.match_datum, terrain_datum=options.terrain_datum)
+    opened = partial(_opened, side=side, reader=reader, datums=datums)
     return Place(
         name=name,
         dataset="DFC30",
         side=side,
         layers=layers,
         cities=tuple(cities),
-        candidates=tuple(
-            candidate(city, id_)
-            for city in cities
-            for id_ in sorted({i for found in paths[city].values() for i in found}, key=natural)
-        ),
-        made_of={"the source": str(folder.resolve()), "the terrain's datum": datums.operation},
+        candidates=tuple(_candidates(found, layers, opened)),
+        used={},
+        made_of={"the source": str(folder.resolve()), "the datums": datums.text},
         bad=tuple(bad),
-        licences=tuple(licences),
-        attributions=tuple(attributions),
-        datums=datums.text,
+        datums=datums,
         warnings=datums.warnings,
     )
 
 
-def _first_pair(
-    paths: Mapping[str, Mapping[str, Mapping[str, Path]]], dem: str
-) -> tuple[tuple[RasterFile, ...], tuple[RasterFile, ...]]:
+def _first_pair(found: Found, dem: str) -> tuple[tuple[RasterFile, ...], tuple[RasterFile, ...]]:
     """Terrain and DEM of the first sample that can be opened, whose datums are taken as those of all."""
     problem = "none has both"
-    for city in paths.values():
+    for city in found.values():
         for id_ in sorted(city[TRUTH].keys() & city[dem].keys(), key=natural):
             try:
                 terrain = open_dem([str(city[TRUTH][id_])])
@@ -103,14 +82,27 @@ def _first_pair(
     raise InvalidOption(f"No sample has a {TRUTH} and a {dem} that can be used: {problem}.")
 
 
-def _read_source(paths: Mapping[str, str], *, side: int, reader: RasterReader, datums: Datums) -> tuple[Grid, Aligned]:
+def _candidates(
+    found: Found, layers: Sequence[str], opened: Callable[[Mapping[str, str]], Sources]
+) -> Iterator[Candidate]:
+    """A candidate for each id of a city."""
+    for city, by_layer in found.items():
+        for id_ in sorted({i for by_id in by_layer.values() for i in by_id}, key=natural):
+            mine = {layer: str(by_layer[layer][id_]) for layer in layers if id_ in by_layer[layer]}
+            state = "; ".join(f"{layer}: {state_of(path)}" for layer, path in mine.items())
+            missing = tuple(layer for layer in needed(layers) if layer not in mine)
+            yield Candidate(city, id_, state, missing, partial(opened, mine))
+
+
+def _opened(paths: Mapping[str, str], *, side: int, reader: RasterReader, datums: Datums) -> Sources:
+    """What the sample of the files `paths`, by layer, is made of. Raises InputError for one that cannot be used."""
     files = {layer: open_files(layer, [path], None) for layer, path in paths.items()}
     for file in files.get(GUIDE_LAYERS["image"], ()):
         if file.dtype != "uint8":
             raise UnreadableRaster(f"{file.path} is {file.dtype}: samples of one set need images of 8 bit.")
     grid = _square(files[TRUTH][0], side=side)
-    layers = {layer: aligned_layer(layer, group, grid, reader=reader, stretch=None) for layer, group in files.items()}
-    return grid, datums.applied(((layer, of.read(0, 0, side, side)) for layer, of in layers.items()), grid)
+    aligned = aligned_layers(files, grid, reader=reader, stretch=None)
+    return Sources(grid=grid, files=files, aligned=aligned, datums=datums)
 
 
 def _square(terrain: RasterFile, *, side: int) -> Grid:

@@ -19,7 +19,7 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
-from jspsr_cli.training.results import PlaceResult
+from jspsr_cli.training.results import OMISSIONS, PlaceResult
 from jspsr_cli.types import FloatArray
 from jspsr_models.files import appearing
 
@@ -91,11 +91,13 @@ def _details(results: Sequence[PlaceResult]) -> Iterator[str]:
         if result.classes:
             shares = sorted(zip(result.classes, CLASS_NAMES, strict=True), reverse=True)
             yield f"<p>Land use: {', '.join(f'{name} {share:.0%}' for share, name in shares if share >= 0.005)}.</p>"
+        if beyond := result.beyond.sentence:
+            yield f"<p>{html.escape(beyond[0].upper() + beyond[1:])}.</p>"
         if result.bad_files:
             yield f"<p>Files left out:</p><ul>{_items(result.bad_files)}</ul>"
         if result.omitted:
-            lines = [f"{city}/{id_}: {why}" for city, id_, why in result.omitted]
-            more = [f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+            lines = [f"{city}/{id_}: {why}" for city, id_, _reason, why in result.omitted]
+            more = [f"and {len(lines) - LISTED} more, all in {OMISSIONS}"] if len(lines) > LISTED else []
             count = f"{len(lines)} sample{'s' * (len(lines) != 1)} left out"
             yield f"<details><summary>{count}</summary><ul>{_items([*lines[:LISTED], *more])}</ul></details>"
 

@@ -9,6 +9,7 @@ import torch
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.reading import read_config
 from tests.training.dataset import make_set, write_config
+from tests.training.prepared import Scene, make_scene, write_source
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -32,3 +33,18 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(tmp_path: Path, small_set: Path) -> Callable[..., TrainingConfig]:
     """Return a function from keys to a configuration for the small set, or for another at `root`."""
     return lambda root=small_set, **keys: read_config(write_config(tmp_path / "c.yaml", root, **keys))[0]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Rasters of ten samples, for `prepare`."""
+    return make_scene(tmp_path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of four samples in three cities, like DFC30_source."""
+    root = tmp_path / "DFC30_source"
+    for number, (city, id_) in enumerate([("Angers", "1"), ("Brest", "2"), ("Brest", "10"), ("Caen", "4")]):
+        write_source(root, city, id_, number)
+    return root

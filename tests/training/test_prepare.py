@@ -1,113 +1,26 @@
-"""`jspsr prepare`: from rasters, or a folder of samples, to a training set."""
+"""`jspsr prepare`: from rasters to a training set, once, all of it, and nothing that cannot be learned from."""
 
 import csv
 import json
-import os
 import re
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import pytest
 import rasterio
 import yaml
-from affine import Affine
 from click.testing import CliRunner, Result
-from pyproj import datadir
 
-from jspsr_cli.errors import CoarseGuide, InvalidOption, OutputExists, RunMismatch, UnknownDatum, UnreadableRaster
+from jspsr_cli.errors import CoarseGuide, InvalidOption, OtherWork, OutputExists, UnreadableRaster
 from jspsr_cli.main import cli
-from jspsr_cli.raster.grid import Grid
 from jspsr_cli.training import making
-from jspsr_cli.training.dfc30 import find_samples
-from jspsr_cli.training.ground import CHANGED, FLAT, unsuitable
 from jspsr_cli.training.journal import Record
-from jspsr_cli.training.prepare import PrepareOptions, prepare
+from jspsr_cli.training.limits import Beyond
+from jspsr_cli.training.prepare import prepare
 from jspsr_cli.training.reading import read_config
-from jspsr_cli.training.results import PrepareReport
-from jspsr_cli.training.split import split
-from tests.geoids import EGM2008, GEOIDS, write_geoid
-from tests.scenes import Array, bicubic, centres, damaged, heights_of, write_raster
-
-UTM = "EPSG:32631"
-
-#: a sample of the scene: 32 pixels of 8 m; its first one begins on the lattice, at longitude 3 and latitude 47
-SIDE, PIXEL = 32, 8.0
-CELL = SIDE * PIXEL
-WEST, SOUTH = 1951 * CELL, 20_332 * CELL
-COLUMNS, ROWS = 5, 2
-
-
-def plane(x: Array, y: Array) -> Array:
-    heights: Array = 100 + 0.02 * (x - WEST) + 0.03 * (y - SOUTH)
-    return heights
-
-
-def mesh(west: float, north: float, size: float, columns: int, rows: int) -> tuple[Array, Array]:
-    x, y = np.meshgrid(west + size * (np.arange(columns) + 0.5), north - size * (np.arange(rows) + 0.5))
-    return x, y
-
-
-@dataclass
-class Scene:
-    """Rasters of 5 x 2 samples: a plane under a wavy DEM, and guides whose averages are known."""
-
-    folder: Path
-
-    @property
-    def files(self) -> dict[str, list[Path]]:
-        names = {"terrain": "dtm", "dem": "cop30", "image": "ortho", "mask": "use", "canopy": "chm"}
-        return {role: [self.folder / f"{name}.tif"] for role, name in names.items()}
-
-    def run(self, out: Path, **options: Any) -> PrepareReport:
-        files = self.files | {role: options.pop(role) for role in self.files if role in options}
-        return prepare(out, **files, options=PrepareOptions(**{"name": "Here", "size": SIDE, **options}))
-
-    def write(self, name: str, values: Array, size: float, *, west: float = WEST, **profile: Any) -> Path:
-        north = SOUTH + ROWS * CELL
-        return write_raster(
-            self.folder / f"{name}.tif", values, crs=UTM, transform=Affine(size, 0, west, 0, -size, north), **profile
-        )
-
-    def terrain(self) -> Array:
-        x, y = mesh(WEST, SOUTH + ROWS * CELL, 2, int(COLUMNS * CELL / 2), int(ROWS * CELL / 2))
-        return plane(x, y).astype(np.float32)
-
-    def cell(self, values: Array, column: int, row_from_north: int) -> Array:
-        side = values.shape[-1] // COLUMNS
-        return values[..., row_from_north * side : (row_from_north + 1) * side, column * side : (column + 1) * side]
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    made = Scene(tmp_path)
-    made.write("dtm", made.terrain(), 2, nodata=-1)
-    step = 1 / 3600
-    to_map = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True)
-    lon, lat = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(WEST, SOUTH + ROWS * CELL)
-    west, north = lon - 20 * step, lat + 20 * step
-    lons, lats = np.meshgrid(west + step * (np.arange(110) + 0.5), north - step * (np.arange(60) + 0.5))
-    x, y = to_map.transform(lons, lats)
-    heights = (plane(x, y) + 2 + np.sin(x / 70) + np.cos(y / 50)).astype(np.float32)
-    write_raster(tmp_path / "cop30.tif", heights, crs="EPSG:4326", transform=Affine(step, 0, west, 0, -step, north))
-    shape = (int(ROWS * CELL / 4), int(COLUMNS * CELL / 4))
-    even = np.indices(shape).sum(axis=0) % 2
-    corner = (np.indices(shape) % 2 == 0).all(axis=0)
-    made.write("ortho", np.stack([10 + 20 * even, 100 + 0 * even, 40 + even]).astype(np.uint8), 4)
-    made.write("use", np.where(corner, 7, 10).astype(np.uint8), 4)
-    made.write("chm", (10 * even).astype(np.uint8), 4)
-    return made
-
-
-def layer(out: Path, id_: str, name: str, *, city: str = "Here") -> Path:
-    return out / "own_8m" / city / name / f"{id_}_{name}.tif"
-
-
-def ids(out: Path, city: str, name: str = "RGEALTI") -> list[str]:
-    return sorted(path.name.removesuffix(f"_{name}.tif") for path in (out / "own_8m" / city / name).iterdir())
+from tests.scenes import bicubic, centres, damaged, heights_of
+from tests.training.prepared import CELL, COLUMNS, PIXEL, ROWS, SIDE, WEST, Scene, ids, layer, plane
 
 
 def run(*arguments: object, code: int = 0) -> Result:
@@ -230,14 +143,48 @@ def test_the_same_command_makes_nothing_twice(scene: Scene, tmp_path: Path) -> N
     with pytest.raises(CoarseGuide):
         scene.run(out)
     scene.write("chm", np.zeros((128, 320), dtype=np.uint8), 4)
-    with pytest.raises(RunMismatch, match=r"other inputs or options \(CHM was chm.tif of .* --restart"):
+    with pytest.raises(OtherWork, match=r"other inputs or options \(file 1 of CHM was chm.tif, .* --restart"):
         scene.run(out)
-    with pytest.raises(RunMismatch, match=r"--voids was 0.0 and is 0.5"):
+    with pytest.raises(OtherWork, match=r"--voids was 0.0 and is 0.5"):
         scene.run(out, voids=0.5)
+    half = scene.write("half", scene.terrain()[:, :320], 2)
+    with pytest.raises(OtherWork, match=r"file 1 of RGEALTI was dtm.tif, [^;]* and is half.tif"):
+        scene.run(out, terrain=[half])
     assert scene.run(out, restart=True).made == 10
-    (out / "prepare" / "Here.jsonl").write_text("nonsense\n")
-    with pytest.raises(RunMismatch, match="is damaged: --restart"):
+    for name in ("Here.jsonl", "Here.json"):
+        (out / "prepare" / name).write_text("nonsense\n")
+        with pytest.raises(OtherWork, match=r"is damaged.* --restart"):
+            scene.run(out)
+        assert scene.run(out, restart=True).made == 10
+
+
+def test_samples_of_another_version_are_not_taken_up(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "set"
+    scene.run(out)
+    monkeypatch.setattr("jspsr_cli.training.prepare.__version__", "9.9")
+    with pytest.raises(OtherWork, match=r"\(the version was [0-9.]+ and is 9.9\).* --restart"):
         scene.run(out)
+    assert scene.run(out, restart=True).made == 10
+
+
+def test_pixels_beyond_the_network_are_counted(scene: Scene, tmp_path: Path) -> None:
+    ground = scene.terrain()
+    scene.cell(ground, 1, 0)[:12, :12] = 0  # 9 pixels of the set that are 100 m below the base
+    scene.cell(ground, 2, 1)[-8:, :8] = 2000
+    scene.write("dtm", ground, 2, nodata=-1)
+    trees = np.zeros((128, 320), dtype=np.uint8)
+    trees[:4, :6] = 80
+    trees[:4, 6:12] = 68
+    scene.write("chm", trees, 4)
+    out = tmp_path / "set"
+    report = scene.run(out)
+    assert (report.kept, report.beyond) == (10, Beyond(canopy=6, high=4, low=9))
+    said = "6 pixels of canopy above 68 m (taken as 68 m), 4 pixels of DEM or terrain above its heights, 9 pixels of"
+    assert [said in text for text in report.warnings] == [False, True]
+    assert f"<p>Beyond the network&#x27;s range are {said}" in (out / "summary.html").read_text()
+    assert scene.run(out).beyond == report.beyond
 
 
 def test_an_interrupted_run_goes_on(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +234,7 @@ def test_prepare_then_train_then_validate(scene: Scene, tmp_path: Path) -> None:
     result = run("prepare", *files, "-o", out, "--name", "Here", "--size", SIDE)
     assert result.stdout.startswith("Here: 10 samples (Here 8, Here_valid 2), left out: none; 0 bad files, DEM RMSE ")
     printed = json.loads(run("prepare", *files, "-o", out, "--name", "Here", "--size", SIDE, "--json").stdout)
-    assert (printed["kept"], printed["made"]) == (10, 0)
+    assert (printed["kept"], printed["made"], printed["beyond"]) == (10, 0, {"canopy": 0, "high": 0, "low": 0})
     config = yaml.safe_load((out / "config.yaml").read_text())
     config |= {"model_kwargs": {"num_feature": 4}, "epochs": 2, "val_num_visual": 0}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
@@ -300,170 +247,6 @@ def test_prepare_then_train_then_validate(scene: Scene, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert {row["place"] for row in rows} >= {"Here_valid"}
     assert len(list((tmp_path / "validation" / "predictions" / "Here_valid").iterdir())) == 2
-
-
-# --- a folder like DFC30_source ------------------------------------------------------------------------------
-
-
-def write_source(root: Path, city: str, id_: str, number: int) -> None:
-    west, north = 400_000.0 + 1000 * number, 6_700_000.0
-    x, y = mesh(west, north, 5, 200, 200)
-    wide_x, wide_y = mesh(west - 60, north + 60, 30, 38, 38)
-    ground = (plane(x, y) - plane(np.array(west), np.array(north))).astype(np.float32)
-    dem = plane(wide_x, wide_y) - plane(np.array(west), np.array(north)) + np.sin(wide_x / 90)
-    layers: dict[str, tuple[Array, float, float]] = {
-        "RGEALTI": (ground, 5, 0), "COP30": (dem.astype(np.float32), 30, 60),
-        "FATHOM": (dem.astype(np.float32), 30, 60),
-        "BDORTHO": (np.full((3, 250, 250), 77, dtype=np.uint8), 4, 0),
-        "UA2012": (np.full((200, 200), 31_000, dtype=np.uint16), 5, 0),
-        "CHM": (np.full((500, 500), 9, dtype=np.uint8), 2, 0),
-    }  # fmt: skip
-    for name, (values, size, beyond) in layers.items():
-        path = root / city / name / f"{id_}_{name}.tif"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        transform = Affine(size, 0, west - beyond, 0, -size, north + beyond)
-        write_raster(path, values, crs="EPSG:2154", transform=transform)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    root = tmp_path / "DFC30_source"
-    for number, (city, id_) in enumerate([("Angers", "1"), ("Brest", "2"), ("Brest", "10"), ("Caen", "4")]):
-        write_source(root, city, id_, number)
-    return root
-
-
-def test_a_folder_of_samples(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "data"
-    report = prepare(out, source=source)
-    assert (report.kept, report.left_out, report.cities) == (4, {}, {"Angers": 1, "Brest": 2, "Caen": 1})
-    config, _ = read_config(str(report.config))
-    assert (config.train_set, config.valid_set) == (("Brest", "Caen"), ("Angers",))
-    found = find_samples(config, ["Brest"], others=True)
-    assert ([sample.id for sample in found.samples], found.side, found.warnings) == (["2", "10"], 128, ())
-    pixels = found.samples[0].read()
-    assert (pixels.guides["mask"] == 10).all()  # Urban Atlas 31000 are forests
-    assert (pixels.guides["image"] == 77).all()
-    assert config.inputs == ("image", "mask")  # a network takes no canopy beside them
-    assert set(pixels.others) == {"FATHOM"}
-    path = out / "DFC30_8m" / "Brest" / "RGEALTI" / "2_RGEALTI.tif"
-    with rasterio.open(path) as dataset:
-        assert (dataset.crs.to_epsg(), dataset.bounds[:], dataset.res) == (
-            2154, (401_000, 6_699_000, 402_000, 6_700_000), (1000 / 128, 1000 / 128),
-        )  # fmt: skip
-    x, y, crs = centres(path)
-    edges, fine = 1000 / 128 * np.arange(129), 5.0 * np.arange(201)
-    shared = np.minimum(edges[1:, None], fine[None, 1:]) - np.maximum(edges[:-1, None], fine[None, :-1])
-    weights = np.maximum(shared, 0) * 128 / 1000
-    ground = heights_of(source / "Brest" / "RGEALTI" / "2_RGEALTI.tif")
-    np.testing.assert_allclose(heights_of(path), weights @ ground @ weights.T, atol=1e-3)
-    dem = out / "DFC30_8m" / "Brest" / "COP30" / "2_COP30.tif"
-    expected = bicubic(source / "Brest" / "COP30" / "2_COP30.tif", x, y, crs)
-    np.testing.assert_allclose(heights_of(dem), expected, atol=1e-3)
-    assert prepare(out, source=source).made == 0
-
-
-def test_bad_samples_of_a_folder_are_named_and_made_once_they_are_repaired(source: Path, tmp_path: Path) -> None:
-    (source / "Caen" / "COP30" / "4_COP30.tif").write_text("no raster")
-    (source / "Brest" / "CHM" / "2_CHM.tif").unlink()
-    path = source / "Brest" / "RGEALTI" / "10_RGEALTI.tif"
-    good = path.read_bytes()
-    x, y = mesh(402_000, 6_700_000, 5, 150, 150)
-    write_raster(path, plane(x, y).astype(np.float32), crs="EPSG:2154", transform=Affine(5, 0, 402_000, 0, -5, 67e5))
-    shutil.copy(source / "Angers" / "COP30" / "1_COP30.tif", source / "Angers" / "COP30" / "stray.tif")
-    out = tmp_path / "data"
-    report = prepare(out, source=source)
-    assert (report.kept, report.left_out) == (1, {"bad file": 2, "layer missing": 1})
-    assert [text.split("DFC30_source/")[1].split(" ")[0] for text in report.bad_files] == [
-        "Angers/COP30/stray.tif", "Brest/RGEALTI/10_RGEALTI.tif", "Caen/COP30/4_COP30.tif",
-    ]  # fmt: skip
-    path.write_bytes(good)
-    again = prepare(out, source=source)
-    assert (again.made, again.kept) == (1, 2)
-
-
-# --- rules --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("above", "use", "reason"),
-    [
-        (3, None, None),
-        (40, None, None),  # a forest, or houses
-        (40, 10, None),
-        (40, 7, CHANGED),  # on a pasture
-        (70, None, CHANGED),
-        (-20, None, CHANGED),
-        (-5, None, None),
-    ],
-)
-def test_ground_that_changed(above: float, use: int | None, reason: str | None) -> None:
-    grid = Grid(rasterio.CRS.from_string(UTM), Affine(8, 0, 0, 0, -8, 0), 64, 64)
-    truth = np.tile(np.arange(64, dtype=np.float32), (1, 64, 1))
-    dem = truth.copy()
-    dem[0, :20, :20] += above
-    pixels = {"RGEALTI": truth, "COP30": dem} | ({} if use is None else {"UA2012": np.full((1, 64, 64), float(use))})
-    found = unsuitable(pixels, grid, dem="COP30")
-    assert (found and found[0]) == reason
-    dem[0] = truth[0]
-    dem[0, :8, :8] += above  # 1.6 % of the sample
-    assert unsuitable(pixels, grid, dem="COP30") is None
-
-
-def test_slopes_explain_more_and_the_sea_is_no_land() -> None:
-    grid = Grid(rasterio.CRS.from_string(UTM), Affine(8, 0, 0, 0, -8, 0), 64, 64)
-    steep = np.tile(8 * np.arange(64, dtype=np.float32), (1, 64, 1))  # 45 degrees
-    assert unsuitable({"RGEALTI": steep, "COP30": steep - 20}, grid, dem="COP30") is None
-    found = unsuitable({"RGEALTI": 0 * steep, "COP30": 0 * steep}, grid, dem="COP30")
-    assert found
-    assert found[0] == FLAT
-
-
-def records(*cities: str, count: int = 10) -> list[Record]:
-    return [Record(city=city, id=str(i), x=1.0 * (i % 5), y=10.0 * (i // 5)) for city in cities for i in range(count)]
-
-
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
-def test_the_split_is_one_end_of_the_longer_side(share: float) -> None:
-    folders, validation = split(records("A"), share)
-    north = [record.id for record in sorted(records("A"), key=lambda r: (r.y, r.x))]
-    count = round(10 * share)
-    assert [id_ for id_ in north if folders["A", id_] == "A_valid"] == north[10 - count :]
-    assert validation == {"A_valid"}
-
-
-def test_the_split_of_a_small_place_and_of_the_paper() -> None:
-    assert set(split(records("A", count=2), 0.1)[0].values()) == {"A", "A_valid"}
-    assert split(records("A", count=1), 0.4) == ({("A", "0"): "A"}, set())
-    assert split(records("A", "Vannes"), None)[1] == {"Vannes"}
-    assert split(records("Vannes"), None)[1] == {"Vannes_valid"}
-
-
-def test_vertical_datums(scene: Scene, tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    assert "terrain not stated, DEM EGM2008 height (EPSG:3855)" in scene.run(out).warnings[0]
-    assert scene.run(out, terrain_datum="EPSG:3855").warnings == ()
-    assert "in NAVD88 height (EPSG:5703) and the DEM in" in scene.run(out, terrain_datum="EPSG:5703").warnings[0]
-    with pytest.raises(UnknownDatum, match=r"dtm.tif does not say .*: --terrain-datum"):
-        scene.run(out, match_datum=True)
-
-
-def test_the_terrain_comes_to_the_datum_of_the_dem(scene: Scene, tmp_path: Path) -> None:
-    (tmp_path / "grids").mkdir()
-    write_geoid(tmp_path / "grids" / EGM2008)
-    before, out = datadir.get_data_dir(), tmp_path / "set"
-    datadir.set_data_dir(f"{before}{os.pathsep}{tmp_path / 'grids'}")
-    try:
-        report = scene.run(out, terrain_datum="EPSG:4979", match_datum=True, valid_share=0)
-    finally:
-        datadir.set_data_dir(before)
-    assert report.kept == 10
-    assert report.datums.startswith("terrain WGS 84 ellipsoidal height (EPSG:4979), DEM EGM2008 height (EPSG:3855), ")
-    for id_ in ids(out, "Here"):
-        path = layer(out, id_, "RGEALTI")
-        x, y, crs = centres(path)
-        lon, lat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
-        np.testing.assert_allclose(heights_of(path), plane(x, y) - GEOIDS[EGM2008](lon, lat), atol=1e-3)
 
 
 def test_refusals(scene: Scene, tmp_path: Path) -> None:
@@ -481,11 +264,15 @@ def test_refusals(scene: Scene, tmp_path: Path) -> None:
     (out / "own_8m" / "Here").mkdir(parents=True)
     with pytest.raises(OutputExists, match="is no work of prepare"):
         scene.run(out)
+    (out / "own_8m" / "Here").rmdir()
     empty = scene.run(out, name="Empty", size=128)
     assert (empty.kept, empty.config) == (0, None)
     assert "choose a smaller --size, or allow --voids" in empty.warnings[-1]
     assert scene.run(out, name="There").config  # a place without samples does not count
-    with pytest.raises(RunMismatch, match=r"samples was 32 pixels a side and is 40 pixels a side.* --restart"):
+    with pytest.raises(OtherWork, match=r"samples was 32 pixels a side and is 40 pixels a side.* --restart"):
         scene.run(out, name="There", size=40)
-    with pytest.raises(RunMismatch, match="holds own_8m with samples of 32 pixels a side, not own_16m of 32"):
+    scene.run(out)
+    with pytest.raises(OutputExists, match=r"Here_valid is of the place Here: give another"):
+        scene.run(out, name="Here_valid", valid_share=0)
+    with pytest.raises(OtherWork, match="holds own_8m with samples of 32 pixels a side, not own_16m of 32"):
         scene.run(out, name="Else", resolution=16)
