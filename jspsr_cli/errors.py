@@ -94,7 +94,7 @@ class BadTrainingSet(InputError):
 
 
 class RunMismatch(InputError):
-    """The run folder holds a run of other settings, or is in use."""
+    """The folder of a run or a validation holds one of something else, or is in use."""
 
 
 class PredictionFailed(JspsrError):

@@ -111,9 +111,20 @@ def exact_products() -> None:
 
 
 class WindowPredictor:
-    """Predicts heights in metres for windows."""
+    """Predicts heights in metres for windows.
 
-    def __init__(self, network: Predictor, *, scale: HeightScale, device: torch.device, precision: Precision) -> None:
+    `batch_option` is what sets how many windows come at a time, for the sentence on a device that is too small.
+    """
+
+    def __init__(
+        self,
+        network: Predictor,
+        *,
+        scale: HeightScale,
+        device: torch.device,
+        precision: Precision,
+        batch_option: str = "--batch-size",
+    ) -> None:
         dtype = DTYPES[precision]
         if device.type == "cpu" and dtype == torch.float16:
             raise InvalidOption("float16 is not for CPUs: use --precision float32 or bfloat16.")
@@ -122,6 +133,7 @@ class WindowPredictor:
         self.scale = scale
         self._device = device
         self._dtype = dtype
+        self._batch_option = batch_option
         #: what "auto" came to
         self.precision = str(dtype).removeprefix("torch.")
         exact_products()
@@ -132,6 +144,15 @@ class WindowPredictor:
         Raises:
             PredictionFailed: not finite, of another shape, or the device ran out of memory.
         """
+        with np.errstate(over="ignore"):
+            heights = [
+                self.scale.unscale(s, w.base) for s, w in zip(self.scaled_heights(windows), windows, strict=True)
+            ]
+        _check_finite(heights)
+        return heights
+
+    def scaled_heights(self, windows: Sequence[WindowInput]) -> FloatArray:
+        """What the network returns, float32 (windows, rows, columns). Raises as `heights`."""
         dem = np.stack([self.scale.scale(w.heights, w.base) for w in windows])
         guides = {
             name: self._tensor(np.stack([GUIDES[name].scale(w.guides[name]) for w in windows]))
@@ -139,18 +160,16 @@ class WindowPredictor:
         }
         try:
             with torch.inference_mode(), self._autocast():
-                scaled = self._network(self._tensor(dem), **guides).float().cpu().numpy()
+                scaled: FloatArray = self._network(self._tensor(dem), **guides).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
+            instead = f"a smaller {self._batch_option}" if len(windows) > 1 else "--device cpu"
             raise PredictionFailed(
-                f"The device ran out of memory with {len(windows)} windows at a time: use a smaller --batch-size."
+                f"The device ran out of memory with {len(windows)} windows at a time: use {instead}."
             ) from error
         if scaled.shape != dem.shape:
             raise PredictionFailed(f"The network returned {scaled.shape} for {dem.shape}.")
-        with np.errstate(over="ignore"):
-            heights = [self.scale.unscale(s[0], w.base) for s, w in zip(scaled, windows, strict=True)]
-        if not all(np.isfinite(h).all() for h in heights):
-            raise PredictionFailed("The network returned values that are no heights: the weights do not fit.")
-        return heights
+        _check_finite(scaled)
+        return scaled[:, 0]
 
     def _tensor(self, array: FloatArray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
@@ -159,3 +178,8 @@ class WindowPredictor:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self._dtype)
+
+
+def _check_finite(arrays: Iterable[FloatArray]) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise PredictionFailed("The network returned values that are no heights: the weights do not fit.")

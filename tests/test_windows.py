@@ -1,14 +1,16 @@
 """The lattice of windows, its weights, the blending and the filling of voids."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jspsr_cli.errors import InvalidOption
-from jspsr_cli.tiling.blend import Blender
+from jspsr_cli.tiling.blend import Blender, join_tiles
 from jspsr_cli.tiling.voids import fill_voids
-from jspsr_cli.tiling.windows import BORDER, Lattice
+from jspsr_cli.tiling.windows import BORDER, MIN_TAPER, Lattice
 from tests.scenes import Array
 
 sizes = st.integers(4, 32).map(lambda n: 8 * n)
@@ -113,3 +115,45 @@ def test_voids_are_filled_from_valid_pixels(seed: int, share: float) -> None:
     # Both bands come from the same pixel.
     pairs = {tuple(pair) for pair in values[:, ~void].T}
     assert {tuple(pair) for pair in filled.reshape(2, -1).T} <= pairs
+
+
+@st.composite
+def tile_layouts(draw: st.DrawFn) -> tuple[int, list[int]]:
+    """Side of the tiles, and their starts; they overlap the next ones only."""
+    size = draw(sizes)
+    steps = draw(st.lists(st.integers((size + 1) // 2, size), max_size=3))
+    return size, [sum(steps[:i]) for i in range(len(steps) + 1)]
+
+
+def cut(plane: Array, size: int, starts: list[int]) -> list[Array]:
+    return [plane[row : row + size, col : col + size].copy() for row in starts for col in starts]
+
+
+@given(tile_layouts(), st.integers(0, 2**32 - 1))
+def test_tiles_of_a_plane_are_that_plane_again(layout: tuple[int, list[int]], seed: int) -> None:
+    size, starts = layout
+    plane = np.random.default_rng(seed).uniform(0, 1000, (starts[-1] + size,) * 2)
+    np.testing.assert_allclose(join_tiles(cut(plane, size, starts), starts), plane, rtol=1e-12)
+
+
+@given(tile_layouts())
+def test_borders_of_tiles_count_only_where_there_is_nothing_else(layout: tuple[int, list[int]]) -> None:
+    size, starts = layout
+    tiles = cut(np.zeros((starts[-1] + size,) * 2), size, starts)
+    for tile in tiles:
+        tile[:BORDER] = tile[-BORDER:] = tile[:, :BORDER] = tile[:, -BORDER:] = 1.0
+    joined = join_tiles(tiles, starts)
+    known = np.ones(starts[-1] + size, dtype=bool)
+    known[:BORDER] = known[-BORDER:] = False
+    for first, second in pairwise(starts):
+        if first + size - second < 2 * BORDER + MIN_TAPER:  # the borders meet
+            known[second : first + size] = known[second - BORDER : first + size + BORDER] = False
+    assert not joined[np.ix_(known, known)].any()
+
+
+def test_tiles_fade_into_each_other_as_windows_do() -> None:
+    lattice = Lattice(128, 25)
+    tiles = [np.full((128, 128), float(number)) for number in range(9)]
+    across = join_tiles(tiles, (0, 103, 206))[200]
+    np.testing.assert_allclose(across[103:128], 3 + lattice.weights[:25], atol=1e-12)
+    np.testing.assert_allclose(across[206:231], 4 + lattice.weights[:25], atol=1e-12)

@@ -4,7 +4,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,19 +16,28 @@ OVERALL = "overall"
 CSV_NAME, JSON_NAME = "metrics.csv", "metrics.json"
 
 
+#: columns of the metrics with their units, and which of `Metrics` they are
+COLUMNS = {"rmse_m": "rmse", "median_m": "median", "nmad_m": "nmad", "le95_m": "le95", "psnr_db": "psnr"}
+
+
 @dataclass(frozen=True)
 class Line:
-    """Metrics of one source at one place; `samples` is the number that they are of."""
+    """Metrics of one source at one place, of so many samples and pixels of them.
+
+    What counts as a sample is the crop that the network sees, at 3 m a tile, as in the paper.
+    """
 
     place: str
     source: str
     protocol: Literal["per sample", "pooled"]
     samples: int
+    pixels: int
     metrics: Metrics
 
     def flat(self) -> dict[str, str | int | float]:
-        """All of it in one level."""
-        return {**{k: v for k, v in vars(self).items() if k != "metrics"}, **asdict(self.metrics)}
+        """All of it in one level, the metrics with their units."""
+        about = {name: value for name, value in vars(self).items() if name != "metrics"}
+        return about | {column: getattr(self.metrics, name) for column, name in COLUMNS.items()}
 
 
 class Table:
@@ -65,8 +74,9 @@ class Table:
                 if not samples:
                     continue
                 pool = everywhere[source] if place == OVERALL else self._pools[place, source]
-                lines.append(Line(place, source, "per sample", len(samples), mean_metrics(samples)))
-                lines.append(Line(place, source, "pooled", len(samples), pool.metrics()))
+                count = len(samples), sum(part.size for part in pool.parts)
+                lines.append(Line(place, source, "per sample", *count, mean_metrics(samples)))
+                lines.append(Line(place, source, "pooled", *count, pool.metrics()))
         return lines
 
 
@@ -79,3 +89,15 @@ def write_table(folder: Path, lines: Sequence[Line], *, about: Mapping[str, str]
         writer.writerows(rows)
     with appearing(folder / JSON_NAME) as part:
         part.write_text(json.dumps({**about, "metrics": rows}, indent=1), encoding="utf-8")
+
+
+def for_people(lines: Sequence[Line]) -> list[str]:
+    """The table as text of fewer than 80 columns, in which what is to be compared stands below each other."""
+    text = [f"{'':18}SAMPLES  RMSE (m)  MEDIAN (m)  NMAD (m)  LE95 (m)  PSNR (dB)"]
+    for place, protocol in dict.fromkeys((line.place, line.protocol) for line in lines):
+        text.append(f"{place}, {protocol}")
+        for line in (one for one in lines if (one.place, one.protocol) == (place, protocol)):
+            m = line.metrics
+            metres = f"{m.rmse:10.4f}{m.median:12.4f}{m.nmad:10.4f}{m.le95:10.4f}"
+            text.append(f"  {line.source:16}{line.samples:7}{metres}{m.psnr:11.4f}")
+    return text

@@ -53,7 +53,7 @@ def cli(
     from jspsr_cli.training.loop import Hardware, train
 
     console = Console(quiet=quiet)
-    with console.share("training") as progress:
+    with console.following("jspsr_cli"), console.share("training") as progress:
         report = train(
             config,
             hardware=Hardware(device=device, devices=devices, nodes=nodes, strategy=strategy),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from jspsr_cli import options
-from jspsr_cli.console import Console, columns, echo_result
+from jspsr_cli.console import Console, echo_result, harmless
 
 
 @click.command("validate")
@@ -18,6 +18,7 @@ from jspsr_cli.console import Console, columns, echo_result
               show_default="validation/NAME", help="Folder for tables, plot and predictions.")  # fmt: skip
 @click.option("--predictions/--no-predictions", default=True, show_default=True,
               help="Whether to write a GeoTIFF a sample.")  # fmt: skip
+@click.option("--restart", is_flag=True, help="Throw away what the folder holds of an earlier validation.")
 @options.device
 @options.as_json
 @options.verbose
@@ -25,23 +26,25 @@ from jspsr_cli.console import Console, columns, echo_result
 def cli(config: Path, as_json: bool, quiet: bool, **choices: Any) -> None:
     """Compare weights with the truth of the validation areas that CONFIG names.
 
-    Beside the network stand the upsampled input and, where the set has them, FABDEM and FATHOM: by area and
-    overall, per sample as in the paper and pooled. Metres; PSNR in dB.
+    Beside the network stand the upsampled input and, where the set has them, FABDEM and FATHOM: by area and overall,
+    each metric averaged over samples as in the paper (at 3 m over their tiles), and pooled, of all pixels together.
+    The same command again does no work twice.
 
     \b
     jspsr validate configs/8m-image.yaml --weights jspsr-8m-image --data-root data
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
+    from jspsr_cli.assess.table import for_people
     from jspsr_cli.training.validation import validate
 
     console = Console(quiet=quiet)
-    with console.share("validating") as progress:
+    with console.following("jspsr_cli"), console.share("validating") as progress:
         report = validate(config, progress=progress, **choices)
     for warning in report.warnings:
         console.warn(warning)
     if as_json:
         echo_result({**asdict(report), "lines": [line.flat() for line in report.lines]}, as_json=True)
         return
-    rows = [[f"{value:.4f}" if isinstance(value, float) else str(value) for value in line.flat().values()]
-            for line in report.lines]  # fmt: skip
-    click.echo(columns([[name.upper() for name in report.lines[0].flat()], *rows] if rows else []))
-    console.notice(f"tables, plot and {report.predictions} predictions: {report.folder}")
+    for line in for_people(report.lines):
+        click.echo(harmless(line))
+    done = "already done: " * report.already_done
+    console.notice(f"{done}tables, plot and {report.predictions} predictions: {report.folder}")

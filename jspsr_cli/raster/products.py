@@ -33,7 +33,7 @@ class Product:
     vertical_datum: str = ""
 
 
-# Licence terms: Copernicus DEM licence of ESA; FABDEM data page of the University of Bristol.
+# Licence terms: Copernicus DEM licence of ESA; FABDEM data page of the University of Bristol; FathomDEM's data page.
 PRODUCTS = (
     Product(
         re.compile(r"Copernicus_DSM_(COG_)?(10|30)_|(COP|GLO)[-_]?(30|90)", re.IGNORECASE),
@@ -49,6 +49,12 @@ PRODUCTS = (
         "CC BY-NC-SA 4.0: what is derived from it inherits that",
         "FABDEM V1-2, Hawker et al. 2022, University of Bristol, CC BY-NC-SA 4.0",
         "EGM2008 height (EPSG:3855)",
+    ),
+    Product(
+        re.compile(r"FATHOM", re.IGNORECASE),
+        "FathomDEM",
+        "CC BY-NC-SA 4.0: what is derived from it inherits that",
+        "FathomDEM, Uhe et al. 2025, Fathom, CC BY-NC-SA 4.0",
     ),
 )
 

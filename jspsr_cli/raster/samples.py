@@ -1,6 +1,8 @@
 """Samples of a training set: small rasters that lie on the same pixels, read and written whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,16 @@ class SamplePixels:
     guides: dict[str, FloatArray]
     others: dict[str, FloatArray]
 
+    def part(self, window: Window) -> "SamplePixels":
+        """The pixels in `window`."""
+        rows, cols = window.toslices()
+        return SamplePixels(
+            dem=self.dem[:, rows, cols],
+            truth=self.truth[:, rows, cols],
+            guides={name: plane[:, rows, cols] for name, plane in self.guides.items()},
+            others={name: plane[:, rows, cols] for name, plane in self.others.items()},
+        )
+
 
 def misfit(file: RasterFile, like: RasterFile, *, guide: str | None = None) -> str | None:
     """Why the layer `file` cannot be used with the layer `like` of its sample, or None if it can."""
@@ -59,27 +71,40 @@ def _same_corner(file: RasterFile, like: RasterFile) -> bool:
 
 
 def read_sample(
-    *, dem: RasterFile, truth: RasterFile, guides: dict[str, RasterFile], others: dict[str, RasterFile]
+    *,
+    dem: RasterFile,
+    truth: RasterFile,
+    guides: dict[str, RasterFile],
+    others: dict[str, RasterFile],
+    window: Window | None = None,
 ) -> SamplePixels:
-    """Read all layers of a sample.
+    """Read all layers of a sample, or what `window` shows of them: the same pixels as those of the whole sample.
 
     Raises:
         ReadFailed: a layer breaks off, or has no valid pixel at all.
     """
     with RasterReader() as reader:
         return SamplePixels(
-            dem=_filled(plausible(_whole(reader, dem)), dem),
-            truth=plausible(_whole(reader, truth)),
-            guides={name: _filled(_guide(name, _whole(reader, file), file), file) for name, file in guides.items()},
-            others={name: plausible(_whole(reader, file)) for name, file in others.items()},
+            dem=_filled(reader, dem, plausible, window=window),
+            truth=plausible(_read(reader, truth, window)),
+            guides={
+                name: _filled(reader, file, partial(_guide, name, file), window=window) for name, file in guides.items()
+            },
+            others={name: plausible(_read(reader, file, window)) for name, file in others.items()},
         )
 
 
-def _whole(reader: RasterReader, file: RasterFile) -> FloatArray:
-    return reader.read(file, Window(0, 0, file.width, file.height))
+def lowest_height(dem: RasterFile) -> float:
+    """The lowest height of a DEM in metres, which is the base of its sample. Raises as `read_sample`."""
+    with RasterReader() as reader:
+        return float(_filled(reader, dem, plausible).min())
 
 
-def _guide(name: str, values: FloatArray, file: RasterFile) -> FloatArray:
+def _read(reader: RasterReader, file: RasterFile, window: Window | None) -> FloatArray:
+    return reader.read(file, window or Window(0, 0, file.width, file.height))
+
+
+def _guide(name: str, file: RasterFile, values: FloatArray) -> FloatArray:
     if name == "mask":
         stacked = len(values) == CLASS_COUNT
         return (classes_of_stack(values, name=file.name) if stacked else classes_of(values[0], name=file.name))[None]
@@ -90,7 +115,16 @@ def _guide(name: str, values: FloatArray, file: RasterFile) -> FloatArray:
     return values
 
 
-def _filled(values: FloatArray, file: RasterFile) -> FloatArray:
+def _filled(
+    reader: RasterReader, file: RasterFile, clean: Callable[[FloatArray], FloatArray], *, window: Window | None = None
+) -> FloatArray:
+    """Pixels without voids, `clean` being what makes voids of values that mean nothing."""
+    values = clean(_read(reader, file, window))
+    if not np.isnan(values[0]).any():
+        return values
+    if window is not None:  # what fills a void may lie beyond the window
+        rows, cols = window.toslices()
+        return _filled(reader, file, clean)[:, rows, cols]
     if np.isnan(values[0]).all():
         raise ReadFailed(f"{file.path} has no valid pixel: take the sample out of the training set.")
     return fill_voids(values)

@@ -1,8 +1,11 @@
-"""Blending of overlapping windows, holding no more than one row of windows."""
+"""Blending of overlapping windows: of a lattice, holding no more than one row of them, or of one square."""
+
+from collections.abc import Sequence
+from itertools import pairwise, product
 
 import numpy as np
 
-from jspsr_cli.tiling.windows import BORDER, Lattice
+from jspsr_cli.tiling.windows import BORDER, MIN_TAPER, Lattice, smooth_rise
 from jspsr_cli.types import FloatArray
 
 
@@ -56,3 +59,33 @@ class Blender:
         self._sum[-stride:] = 0
         self._done = stop
         return first, finished
+
+
+def join_tiles(tiles: Sequence[FloatArray], starts: Sequence[int]) -> FloatArray:
+    """One plane of square tiles row by row, which begin at all pairs of `starts` and overlap their next ones only.
+
+    As between windows, the outer pixels of a tile have no weight where a neighbour has better ones. Where there is
+    none, at the edge of the whole, they are taken as they are.
+    """
+    size = len(tiles[0])
+    along = _tile_weights(starts, size)
+    plane = np.zeros((starts[-1] + size,) * 2)
+    for ((row, down), (col, across)), tile in zip(
+        product(zip(starts, along, strict=True), repeat=2), tiles, strict=True
+    ):
+        plane[row : row + size, col : col + size] += np.outer(down, across) * tile
+    return plane
+
+
+def _tile_weights(starts: Sequence[int], size: int) -> FloatArray:
+    """Weights along one side, (tiles, size); over all tiles they sum to 1."""
+    weights = np.ones((len(starts), size))
+    for number, (first, second) in enumerate(pairwise(starts)):
+        shared = first + size - second
+        # Tiles that share less than their unreliable borders meet in the middle.
+        taper = min(shared, max(shared - 2 * BORDER, MIN_TAPER))
+        rise = np.concatenate([np.zeros((shared - taper) // 2), smooth_rise(taper)])
+        rise = np.concatenate([rise, np.ones(shared - len(rise))])
+        weights[number, size - shared :] = 1 - rise
+        weights[number + 1, :shared] = rise
+    return weights

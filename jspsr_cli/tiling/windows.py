@@ -18,6 +18,13 @@ BORDER = 6
 MIN_TAPER = 4
 
 
+def smooth_rise(pixels: int) -> FloatArray:
+    """Weights that rise from 0 to 1 without a kink over so many pixels; turned round they are what is left to 1."""
+    ramp = (np.arange(pixels) + 0.5) / max(1, pixels)
+    rise: FloatArray = ramp * ramp * (3 - 2 * ramp)
+    return rise
+
+
 @dataclass(frozen=True)
 class Lattice:
     """Square windows of `size` pixels, each `overlap` pixels over its neighbours; window k starts at k * stride.
@@ -73,8 +80,7 @@ class Lattice:
         """Weights along one side (float64): 0 on the border, then a smooth rise; over all windows they sum to 1."""
         # A taper longer than half of the rest would have no top.
         taper = min(self.overlap - 2 * BORDER, self.size // 2 - BORDER)
-        ramp = (np.arange(taper) + 0.5) / taper
-        rise = ramp * ramp * (3 - 2 * ramp)
+        rise = smooth_rise(taper)
         raw = np.zeros(self.size)
         raw[BORDER : self.size - BORDER] = 1
         raw[BORDER : BORDER + taper] = rise

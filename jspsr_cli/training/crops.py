@@ -1,10 +1,12 @@
 """From samples to what the network sees: crops, scaled and augmented, the same for any number of workers."""
 
 from collections.abc import Iterator, Sequence, Sized
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
+from rasterio.windows import Window
 from torch.utils.data import Dataset, Sampler
 
 from jspsr_cli.guides import GUIDES
@@ -12,6 +14,7 @@ from jspsr_cli.raster.samples import SamplePixels
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import Sample, SampleSet
+from jspsr_cli.training.limits import Beyond, count_beyond
 from jspsr_cli.types import FloatArray
 
 #: which crop, and in which epoch, since every epoch draws anew
@@ -31,6 +34,11 @@ def tile_starts(side: int, size: int) -> tuple[int, ...]:
     return tuple(i * (side - size) // gaps for i in range(gaps + 1)) if gaps else (0,)
 
 
+def tiles_of(starts: Sequence[int]) -> list[tuple[int, int]]:
+    """First row and column of all tiles of a sample, row by row."""
+    return list(product(starts, starts))
+
+
 class Crops(Dataset[Item]):
     """Crops of samples by (epoch, index): all of a sample's tiles, or random places where `random` says so.
 
@@ -40,14 +48,25 @@ class Crops(Dataset[Item]):
     def __init__(self, found: SampleSet, config: TrainingConfig, *, training: bool) -> None:
         self.samples: Sequence[Sample] = found.samples
         self._side, self._size = found.side, config.patch_size
+        self._shuffled = training
         self._random = training and config.crop_mode == "random" and self._side > self._size
         self._augment = training and config.augment
         self._seed = config.seed
         self._scale = HeightScale(*config.height_range)
-        starts = tile_starts(self._side, self._size)
-        self._tiles = [(row, col) for row in starts for col in starts]
+        self._tiles = tiles_of(tile_starts(self._side, self._size))
         self.per_sample = (config.patches_per_image or len(self._tiles)) if self._random else len(self._tiles)
         self._kept = [sample.read() for sample in self.samples] if config.preload else None
+        self._bases: dict[int, float] = {}
+        self._last: tuple[int, SamplePixels] | None = None
+
+    def beyond(self) -> Beyond:
+        """Count what of the samples lies beyond the scale: reads each of them once, unless they are kept.
+
+        Raises:
+            ReadFailed: a layer breaks off, or has no valid pixel at all.
+        """
+        pixels = self._kept or (sample.read() for sample in self.samples)
+        return sum((count_beyond(one, self._scale) for one in pixels), start=Beyond())
 
     def __len__(self) -> int:
         return len(self.samples) * self.per_sample
@@ -63,24 +82,41 @@ class Crops(Dataset[Item]):
         # Its own stream for every crop of every epoch, so that neither workers nor order matter.
         chance = np.random.default_rng((self._seed, epoch, index))
         row, col = self._tiles[crop] if not self._random else chance.integers(0, self._side - self._size + 1, 2)
-        pixels = self._kept[number] if self._kept else self.samples[number].read()
-        planes = scaled_planes(pixels, self._scale)
-        here = (slice(None), slice(row, row + self._size), slice(col, col + self._size))
-        crops = {name: plane[here] for name, plane in planes.items()}
+        pixels, base = self._read(number, Window(col, row, self._size, self._size))
+        planes = scaled_planes(pixels, self._scale, base=base)
         if self._augment:
-            crops = augmented(crops, chance)
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(plane)) for name, plane in crops.items()}
-        return {**tensors, "base": float(pixels.dem.min()), "index": index, "row": int(row), "col": int(col)}
+            planes = augmented(planes, chance)
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(plane)) for name, plane in planes.items()}
+        return {**tensors, "base": base, "index": index, "row": int(row), "col": int(col)}
+
+    def _read(self, number: int, window: Window) -> tuple[SamplePixels, float]:
+        """What `window` shows of a sample, and the base of all of it."""
+        sample = self.samples[number]
+        if self._shuffled and not self._kept and self._side > self._size:
+            # The next crop is of another sample: reading all of this one would be nine times the work at 3 m.
+            if number not in self._bases:
+                self._bases[number] = sample.base()
+            return sample.read(window), self._bases[number]
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._kept[number] if self._kept else sample.read()
+        whole = self._last[1]
+        return whole.part(window), float(whole.dem.min())
 
 
-def scaled_planes(pixels: SamplePixels, scale: HeightScale) -> dict[str, FloatArray]:
-    """All layers of a sample scaled with the base of its DEM; the truth is called `target`."""
-    base = float(pixels.dem.min())
-    heights = {"target": pixels.truth, **pixels.others}
+def scaled_planes(pixels: SamplePixels, scale: HeightScale, *, base: float) -> dict[str, FloatArray]:
+    """All layers of a sample, or a part of it, scaled; `base` is that of the whole sample, the truth `target`."""
+    return {
+        **scaled_heights(pixels, scale, base=base),
+        **{name: GUIDES[name].scale(plane) for name, plane in pixels.guides.items()},
+    }
+
+
+def scaled_heights(pixels: SamplePixels, scale: HeightScale, *, base: float) -> dict[str, FloatArray]:
+    """`dem`, `target` (the truth) and other elevation models, scaled, as `scaled_planes` has them."""
+    compared = {"target": pixels.truth, **pixels.others}
     return {
         "dem": scale.scale(pixels.dem, base),
-        **{name: scale.scale(_in_range(plane, base + scale.low), base) for name, plane in heights.items()},
-        **{name: GUIDES[name].scale(plane) for name, plane in pixels.guides.items()},
+        **{name: scale.scale(_in_range(plane, base + scale.low), base) for name, plane in compared.items()},
     }
 
 

@@ -5,22 +5,27 @@
 One sample is about 1 km x 1 km; its layers have the same pixels. Training sets of other ground have this layout too.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rasterio.windows import Window
+
 from jspsr_cli.errors import BadTrainingSet, InvalidConfig, JspsrError
-from jspsr_cli.raster.samples import SamplePixels, misfit, read_sample
+from jspsr_cli.raster.samples import SamplePixels, lowest_height, misfit, read_sample
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS, TrainingConfig
 
 TRUTH = "RGEALTI"
 GUIDE_LAYERS = {"image": "BDORTHO", "mask": "UA2012", "canopy": "CHM"}
 
-# Bad layers that an error names; the others are counted.
+# Bad layers that an error names; the others are counted, and all of them logged.
 NAMED = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,13 @@ class Sample:
         """City and id."""
         return f"{self.city}/{self.id}"
 
-    def read(self) -> SamplePixels:
-        """Read all layers. Raises as `raster.samples.read_sample`."""
-        return read_sample(dem=self.dem, truth=self.truth, guides=self.guides, others=self.others)
+    def read(self, window: Window | None = None) -> SamplePixels:
+        """Read all layers, or what `window` shows of them. Raises as `raster.samples.read_sample`."""
+        return read_sample(dem=self.dem, truth=self.truth, guides=self.guides, others=self.others, window=window)
+
+    def base(self) -> float:
+        """The lowest height of its DEM in metres. Raises as `read`."""
+        return lowest_height(self.dem)
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ def find_samples(config: TrainingConfig, cities: Sequence[str], *, others: bool 
             usable.append(sample)
         else:
             bad.append(f"{truth.path} is {truth.width} x {truth.height} pixels, not {side} x {side}")
+    for problem in bad if len(bad) > NAMED else ():
+        log.info(problem)
     if bad and not config.skip_incomplete:
         raise BadTrainingSet(
             f"{_listed(bad)}: repair or remove {'it' if len(bad) == 1 else 'them'}, or set skip_incomplete: true."
@@ -105,7 +116,7 @@ def find_samples(config: TrainingConfig, cities: Sequence[str], *, others: bool 
 
 def _listed(problems: Sequence[str]) -> str:
     rest = len(problems) - NAMED
-    return "; ".join(problems[:NAMED]) + (f"; and {rest} more" if rest > 0 else "")
+    return "; ".join(problems[:NAMED]) + (f"; and {rest} more, which -v lists" if rest > 0 else "")
 
 
 def _city_samples(folder: Path, config: TrainingConfig, *, others: bool) -> tuple[list[Sample], list[str]]:

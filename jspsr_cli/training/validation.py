@@ -4,47 +4,52 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
-import torch
+from rasterio.windows import Window
 
 from jspsr_cli.assess.distribution import plot_errors
 from jspsr_cli.assess.metrics import compare
 from jspsr_cli.assess.table import Line, Table, write_table
-from jspsr_cli.errors import GuideMismatch, OutputNotWritable, PredictionFailed
-from jspsr_cli.predict import exact_products, resolve_device
-from jspsr_cli.provenance import input_tags, weights_tags
+from jspsr_cli.errors import GuideMismatch, ReadFailed, WriteFailed
+from jspsr_cli.predict import WindowInput, WindowPredictor, batches_of, resolve_device
+from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, vertical_tags, weights_tags
 from jspsr_cli.raster.reader import RasterReader
-from jspsr_cli.raster.samples import write_heights
+from jspsr_cli.raster.samples import SamplePixels, write_heights
 from jspsr_cli.scaling import HeightScale
+from jspsr_cli.tiling.blend import join_tiles
 from jspsr_cli.training.config import DEM_LAYERS, TrainingConfig
-from jspsr_cli.training.crops import Crops, Item
-from jspsr_cli.training.dfc30 import Sample, find_samples
+from jspsr_cli.training.crops import scaled_heights, tile_starts, tiles_of
+from jspsr_cli.training.dfc30 import Sample, SampleSet, find_samples
+from jspsr_cli.training.limits import Beyond, count_beyond
 from jspsr_cli.training.reading import read_config
+from jspsr_cli.training.validated import PLOT, ValidationFolder, ValidationReport, made_of
 from jspsr_cli.types import FloatArray, Progress
-from jspsr_models import JSPSR, WeightsInfo, load_network
+from jspsr_models import WeightsInfo, load_network
 
 # What the table calls what was compared with the truth, beside the layers of other elevation models.
 NETWORK, INPUT = "network", "input"
 
-# What is added to the predictions' file names in place of a layer's.
-PREDICTED = "JSPSR"
+#: in the order of the tables and of the plot
+SOURCES = (NETWORK, INPUT, *DEM_LAYERS)
 
 
 @dataclass(frozen=True)
-class ValidationReport:
-    """What was found; `lines` are the table, `folder` is where it, the plot and the predictions lie."""
+class Work:
+    """A validation in which everything is decided and nothing is done."""
 
-    folder: str
-    weights: str
-    samples: int
-    crops: int
-    predictions: int
-    lines: tuple[Line, ...]
-    seconds: float
-    warnings: tuple[str, ...]
+    config: TrainingConfig
+    found: SampleSet
+    predictor: WindowPredictor
+    weights: WeightsInfo
+    folder: ValidationFolder
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First rows, and first columns, of the tiles of a sample."""
+        return tile_starts(self.found.side, self.config.patch_size)
 
 
 def validate(
@@ -55,6 +60,7 @@ def validate(
     data_root: str | None = None,
     device: str = "auto",
     predictions: bool = True,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> ValidationReport:
     """Compare a network, its upsampled input and other elevation models with the truth of the validation areas.
@@ -66,6 +72,7 @@ def validate(
         data_root: folder of the training set, in place of that of the file.
         device: where the network runs.
         predictions: whether to write a GeoTIFF a sample.
+        restart: throw away what the folder holds of an earlier validation.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
@@ -73,40 +80,41 @@ def validate(
         WeightsError: the weights cannot be loaded.
     """
     begun = time.monotonic()
-    settings, found = read_config(config, data_root=data_root)
-    network, info = load_network(weights, map_location=resolve_device(device))
-    _check_weights(info, settings)
-    samples = find_samples(settings, settings.valid_set, others=True)
-    crops = Crops(samples, settings, training=False)
-    folder = _made(Path(output or Path("validation") / info.name))
-    table = Table()
-    written = 0
-    scale = HeightScale(*settings.height_range)
-    for number, sample in enumerate(crops.samples):
-        items = [crops[0, number * crops.per_sample + i] for i in range(crops.per_sample)]
-        outputs = _predict(network, items, settings)
-        for item, predicted in zip(items, outputs, strict=True):
-            _enter(table, sample, item, predicted, scale=scale, config=settings)
-        if predictions:
-            with np.errstate(over="ignore"):  # of weights that are worth nothing
-                heights = scale.unscale(_joined(items, outputs, side=samples.side), items[0]["base"])
-            _write_prediction(folder / "predictions", sample, heights, info)
-            written += 1
-        if progress:
-            progress((number + 1) / len(crops.samples))
-    lines = table.lines(order=(NETWORK, INPUT, *DEM_LAYERS))
-    write_table(folder, lines, about={"config": os.fspath(config), "weights": info.name, "sha256": info.sha256})
-    plot_errors(folder / "distribution.png", table.pools(), order=(NETWORK, INPUT, *DEM_LAYERS), title=info.name)
-    return ValidationReport(
-        folder=str(folder),
-        weights=info.name,
-        samples=len(crops.samples),
-        crops=len(crops),
-        predictions=written,
-        lines=tuple(lines),
+    settings, warnings = read_config(config, data_root=data_root)
+    work = _planned(settings, weights=weights, device=device, output=output)
+    if not restart and (earlier := work.folder.finished(work.found.samples, predictions=predictions)):
+        return earlier
+    work.folder.begin()
+    table, beyond = _compared(work, predictions=predictions, progress=progress or (lambda _share: None))
+    lines = _written(table, work, config=os.fspath(config))
+    notices = (SIMULATED_NOTICE if work.weights.simulated else None, beyond.sentence)
+    report = ValidationReport(
+        folder=str(work.folder.path),
+        weights=work.weights.name,
+        samples=len(work.found.samples),
+        crops=len(work.found.samples) * len(tiles_of(work.starts)),
+        predictions=len(work.found.samples) if predictions else 0,
+        lines=lines,
+        already_done=False,
         seconds=round(time.monotonic() - begun, 3),
-        warnings=found + samples.warnings,
+        warnings=(*warnings, *work.found.warnings, *filter(None, notices)),
     )
+    work.folder.finish(report)
+    return report
+
+
+def _planned(config: TrainingConfig, *, weights: str, device: str, output: str | os.PathLike[str] | None) -> Work:
+    """Load the weights and find the samples. Raises as `validate`, before any work."""
+    where = resolve_device(device)
+    network, info = load_network(weights, map_location=where)
+    _check_weights(info, config)
+    found = find_samples(config, config.valid_set, others=True)
+    scale = HeightScale(*config.height_range)
+    predictor = WindowPredictor(
+        network, scale=scale, device=where, precision="float32", batch_option="valid_batch_size"
+    )
+    folder = Path(output or Path("validation") / info.name)
+    return Work(config, found, predictor, info, ValidationFolder(folder, made_of(config, info, found.samples)))
 
 
 def _check_weights(info: WeightsInfo, config: TrainingConfig) -> None:
@@ -118,62 +126,77 @@ def _check_weights(info: WeightsInfo, config: TrainingConfig) -> None:
     ):
         if has is not None and has != wants:
             raise GuideMismatch(
-                f"The weights {info.name} have another {what} ({has}) than the training file ({wants}): take the "
-                "training file that they were made with."
+                f"The weights {info.name} are for the {what} {has}, and the training file is for {wants}: take the one "
+                "that they were made with."
             )
 
 
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputNotWritable(f"{folder} cannot be made: {error.strerror}.") from error
-    return folder
+def _compared(work: Work, *, predictions: bool, progress: Progress) -> tuple[Table, Beyond]:
+    """Compare all samples, and write the predictions if they are wanted."""
+    table, beyond, scale = Table(), Beyond(), work.predictor.scale
+    for number, ((sample, pixels), outputs) in enumerate(_predicted(work), 1):
+        beyond += count_beyond(pixels, scale)
+        base = float(pixels.dem.min())
+        _enter(table, work, sample, scaled_heights(pixels, scale, base=base), outputs)
+        if predictions:
+            with np.errstate(over="ignore"):  # of weights that are worth nothing
+                heights = join_tiles([scale.unscale(output, base) for output in outputs], work.starts)
+            _write_prediction(work, sample, heights)
+        progress(number / len(work.found.samples))
+    return table, beyond
 
 
-def _predict(network: JSPSR, items: Sequence[Item], config: TrainingConfig) -> list[FloatArray]:
-    """Scaled outputs (rows, columns) of crops, `valid_batch_size` of them at a time."""
-    exact_products()
-    device = next(network.parameters()).device
-    remaining: Iterator[Item] = iter(items)
-    outputs: list[FloatArray] = []
-    while batch := list(islice(remaining, config.valid_batch_size)):
-        stacked = {name: torch.stack([item[name] for item in batch]).to(device) for name in ("dem", *config.inputs)}
-        with torch.inference_mode():
-            outputs += list(network(stacked.pop("dem"), **stacked).cpu().numpy()[:, 0])
-        if not all(np.isfinite(output).all() for output in outputs[-len(batch) :]):
-            raise PredictionFailed("The network returned values that are no heights: the weights do not fit.")
-    return outputs
+def _written(table: Table, work: Work, *, config: str) -> tuple[Line, ...]:
+    """Write the tables and the plot, and return the lines."""
+    lines = table.lines(order=SOURCES)
+    if not lines:
+        raise ReadFailed(f"No sample of {', '.join(work.config.valid_set)} has a valid pixel of the truth: look there.")
+    folder, info = work.folder.path, work.weights
+    write_table(folder, lines, about={"config": config, "weights": info.name, "sha256": info.sha256})
+    plot_errors(folder / PLOT, table.pools(), order=SOURCES, title=info.name)
+    return tuple(lines)
+
+
+def _predicted(work: Work) -> Iterator[tuple[tuple[Sample, SamplePixels], list[FloatArray]]]:
+    """Each sample, read once, with the scaled outputs of its tiles; batches go on from sample to sample."""
+    tiles, size = tiles_of(work.starts), work.config.patch_size
+    samples, ahead = tee((sample, sample.read()) for sample in work.found.samples)
+    windows = (_window(pixels, row, col, size) for _, pixels in ahead for row, col in tiles)
+    batches = batches_of(windows, work.config.valid_batch_size)
+    outputs = (output for batch in batches for output in work.predictor.scaled_heights(batch))
+    yield from zip(samples, batches_of(outputs, len(tiles)), strict=True)
+
+
+def _window(pixels: SamplePixels, row: int, col: int, size: int) -> WindowInput:
+    """A tile as the network sees it; its base is that of the whole sample."""
+    part = pixels.part(Window(col, row, size, size))
+    return WindowInput(col=col, heights=part.dem, base=float(pixels.dem.min()), guides=part.guides)
 
 
 def _enter(
-    table: Table, sample: Sample, item: Item, predicted: FloatArray, *, scale: HeightScale, config: TrainingConfig
+    table: Table, work: Work, sample: Sample, planes: dict[str, FloatArray], outputs: Sequence[FloatArray]
 ) -> None:
-    truth = item["target"][0].numpy()
-    planes = {NETWORK: predicted, INPUT: item["dem"][0].numpy()}
-    planes |= {layer: item[layer][0].numpy() for layer in sample.others}
-    for source, plane in planes.items():
-        table.add(sample.city, source, compare(plane, truth, scale=scale, border=config.val_border))
+    """Compare each tile of a sample's scaled planes (1, rows, columns), and what the network made of it."""
+    size = work.config.patch_size
+    for (row, col), output in zip(tiles_of(work.starts), outputs, strict=True):
+        tile = {name: plane[0, row : row + size, col : col + size] for name, plane in planes.items()}
+        truth = tile.pop("target")
+        for source, plane in {NETWORK: output, INPUT: tile.pop("dem"), **tile}.items():
+            compared = compare(plane, truth, scale=work.predictor.scale, border=work.config.val_border)
+            table.add(sample.city, source, compared)
 
 
-def _joined(items: Sequence[Item], outputs: Sequence[FloatArray], *, side: int) -> FloatArray:
-    """One scaled plane (side, side) of the crops of a sample, which fade into each other where they overlap."""
-    total, weights = np.zeros((side, side)), np.zeros((side, side))
-    size = len(outputs[0])
-    # Highest in the middle, and above zero at the edge, where there may be no other crop.
-    ramp = np.minimum(np.arange(size) + 1, np.arange(size)[::-1] + 1.0)
-    weight = np.outer(ramp, ramp)
-    for item, output in zip(items, outputs, strict=True):
-        here = (slice(item["row"], item["row"] + size), slice(item["col"], item["col"] + size))
-        total[here] += weight * output
-        weights[here] += weight
-    joined: FloatArray = total / weights
-    return joined
-
-
-def _write_prediction(folder: Path, sample: Sample, heights: FloatArray, info: WeightsInfo) -> None:
-    place = _made(folder / sample.city)
+def _write_prediction(work: Work, sample: Sample, heights: FloatArray) -> None:
+    """Write the heights of a sample with the tags of an output of `enhance`."""
+    path, starts, size = work.folder.prediction(sample), work.starts, work.config.patch_size
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(f"{path.parent} cannot be made: {error.strerror}.") from error
     with RasterReader() as reader:
-        made_of = input_tags([sample.dem], {name: (file,) for name, file in sample.guides.items()}, reader=reader)
-    tags = weights_tags(info) | made_of
-    write_heights(place / f"{sample.id}_{PREDICTED}.tif", heights, like=sample.truth, tags=tags)
+        made_of_tags = input_tags([sample.dem], {name: (file,) for name, file in sample.guides.items()}, reader=reader)
+    overlap = size - (starts[1] - starts[0]) if len(starts) > 1 else None
+    options = option_tags(resolution=sample.truth.transform.a, window=size, overlap=overlap,
+                          precision=work.predictor.precision)  # fmt: skip
+    tags = {**weights_tags(work.weights), **made_of_tags, **vertical_tags([sample.dem], None), **options}
+    write_heights(path, heights, like=sample.truth, tags=tags)

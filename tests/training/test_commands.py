@@ -40,12 +40,17 @@ def test_train_then_validate(config: Path, tmp_path: Path, small_set: Path, monk
 
     result = run("validate", config, "--weights", report["weights"], "--device", "cpu")
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["PLACE", "SOURCE", "PROTOCOL", "SAMPLES", "RMSE", "MEDIAN", "NMAD", "LE95", "PSNR"]
-    assert len(lines) == 1 + 2 * 4 * 2
-    assert lines[1].split()[:5] == ["Caen", "network", "per", "sample", "3"]
+    assert lines[0].split()[:3] == ["SAMPLES", "RMSE", "(m)"]
+    assert [line for line in lines[1:] if line[0] != " "] == [
+        "Caen, per sample", "Caen, pooled", "overall, per sample", "overall, pooled"
+    ]  # fmt: skip
+    assert len(lines) == 1 + 2 * 2 * (1 + 4)
+    assert lines[2].split()[:2] == ["network", "3"]
+    assert max(map(len, lines)) < 80
     assert result.stderr == "tables, plot and 3 predictions: validation/small\n"
     printed = json.loads(run("validate", config, "--weights", report["weights"], "--json", "-q").stdout)
-    assert printed["lines"][0]["rmse"] == pytest.approx(report["best"], rel=1e-6)
+    assert printed["already_done"]
+    assert printed["lines"][0]["rmse_m"] == pytest.approx(report["best"], rel=1e-6)
 
 
 def test_the_metrics_of_training_and_of_validate_are_the_same_ones(config: Path, tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ def test_the_metrics_of_training_and_of_validate_are_the_same_ones(config: Path,
     out = tmp_path / "out"
     run("validate", config, "--weights", trained["weights"], "-o", out, "--device", "cpu", "-q")
     metrics = json.loads((out / "metrics.json").read_text())["metrics"]
-    assert metrics[0]["rmse"] == pytest.approx(trained["best"], rel=1e-9)
+    assert metrics[0]["rmse_m"] == pytest.approx(trained["best"], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -132,4 +137,4 @@ def test_two_processes_are_one_run(tmp_path: Path, small_set: Path) -> None:
     run("validate", config, "--weights", report["weights"], "-o", out, "--device", "cpu", "-q")
     metrics = json.loads((out / "metrics.json").read_text())["metrics"]
     # Three crops on two processes: each counts once.
-    assert metrics[0]["rmse"] == pytest.approx(report["best"], rel=1e-6)
+    assert metrics[0]["rmse_m"] == pytest.approx(report["best"], rel=1e-6)

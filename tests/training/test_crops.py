@@ -9,13 +9,18 @@ import rasterio
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.windows import Window
 from torch.utils.data import DataLoader
 
 from jspsr_cli.errors import ReadFailed
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.config import TrainingConfig
-from jspsr_cli.training.crops import Crops, EpochSampler, augmented, tile_starts
+from jspsr_cli.training.crops import Crops, EpochSampler, augmented, scaled_planes, tile_starts
 from jspsr_cli.training.data import CropData
+from jspsr_cli.training.limits import Beyond
+from tests.scenes import Array
 from tests.training.dataset import PATCH, SIDES, layer_path, make_set, rewrite, training_samples
 
 SCALE = HeightScale(-80.0, 929.0)
@@ -112,6 +117,83 @@ def test_ground_far_below_the_base_is_no_truth(tmp_path: Path, config: Callable[
     assert torch.isnan(target).nonzero().tolist() == [[0, 0, 0]]
 
 
+def reads_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Names and numbers of pixels of all that is read from now on."""
+    reads: list[tuple[str, int]] = []
+
+    def read(self: RasterReader, file: RasterFile, window: Window, **options: Any) -> Array:
+        reads.append((file.name, window.width * window.height))
+        return plain(self, file, window, **options)
+
+    plain = RasterReader.read
+    monkeypatch.setattr(RasterReader, "read", read)
+    return reads
+
+
+def test_in_order_a_sample_is_read_once(config: Callable[..., TrainingConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(resolution=3)
+    crops = Crops(training_samples(settings), settings, training=False)
+    reads = reads_of(monkeypatch)
+    for index in range(len(crops)):
+        crops[0, index]
+    layers = ["0_COP30.tif", "0_RGEALTI.tif", "0_BDORTHO.tif"]
+    assert reads == [(layer, SIDES[3] ** 2) for layer in [*layers, *layers]]
+
+
+def test_in_no_order_only_what_a_crop_shows_is_read(
+    config: Callable[..., TrainingConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(resolution=3)
+    crops = Crops(training_samples(settings), settings, training=True)
+    reads = reads_of(monkeypatch)
+    for index in (0, 5, 1, 4):
+        crops[0, index]
+    assert [name for name, pixels in reads if pixels != PATCH**2] == ["0_COP30.tif"] * 2  # for the base, once a sample
+    assert len(reads) == 2 + 4 * 3
+
+
+def test_a_crop_is_cut_out_of_its_sample_also_where_voids_were_filled(
+    tmp_path: Path, config: Callable[..., TrainingConfig]
+) -> None:
+    root = make_set(tmp_path, resolution=3, samples=1, cities=("Angers", "Brest"))
+    chance = np.random.default_rng(2)
+    for layer, value in (("RGEALTI", -9999), ("COP30", -9999), ("CHM", 255)):
+        path = layer_path(root / "DFC30_3m" / "Angers", "0", layer)
+        with rasterio.open(path) as dataset:
+            values = dataset.read()
+        # Ragged holes over the middle, so that what fills them lies beyond the crop.
+        row, col = np.indices(values.shape[1:])
+        values[:, np.hypot(row - 20, col - 20) < chance.uniform(4, 14, row.shape)] = value
+        rewrite(path, values)
+    keys = {"resolution": 3, "input_data": {"COP30": 1, "canopy": 1}, "augment": False, "crop_mode": "random"}
+    settings = config(root, **keys)
+    crops = Crops(training_samples(settings), settings, training=True)
+    pixels = crops.samples[0].read()
+    whole = scaled_planes(pixels, HeightScale(-80.0, 933.0), base=float(pixels.dem.min()))
+    for epoch in range(5):
+        item = crops[epoch, 0]
+        assert item["base"] == pixels.dem.min()
+        place = (slice(item["row"], item["row"] + PATCH), slice(item["col"], item["col"] + PATCH))
+        for name, plane in whole.items():
+            np.testing.assert_array_equal(item[name].numpy(), plane[:, place[0], place[1]])
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_what_is_beyond_the_scale_is_counted_over_whole_samples(
+    tmp_path: Path, config: Callable[..., TrainingConfig], preload: bool
+) -> None:
+    root = make_set(tmp_path, resolution=3, samples=1, cities=("Angers", "Brest"))
+    for layer, value, count in (("CHM", 90, 5), ("RGEALTI", -500, 3), ("COP30", 2000, 2)):
+        path = layer_path(root / "DFC30_3m" / "Angers", "0", layer)
+        with rasterio.open(path) as dataset:
+            values = dataset.read()
+        values[:, 25, 25 : 25 + count] = value  # where the four tiles meet
+        rewrite(path, values)
+    settings = config(root, resolution=3, input_data={"COP30": 1, "canopy": 1}, preload=preload)
+    crops = Crops(training_samples(settings), settings, training=True)
+    assert crops.beyond() == Beyond(canopy=5, high=2, low=3)
+
+
 def test_augmentation_moves_all_planes_alike_and_half_the_time() -> None:
     plane = np.arange(16.0).reshape(1, 4, 4)
     kinds = []
@@ -162,8 +244,11 @@ def test_the_last_incomplete_batch_is_dropped_in_training_only(config: Callable[
     assert [batch["index"].tolist() for batch in data.val_dataloader()] == [[0, 1, 2, 3], [4, 5]]
 
 
-def test_preloading_changes_nothing(config: Callable[..., TrainingConfig]) -> None:
-    plain, kept = (Crops(training_samples(c), c, training=True) for c in (config(), config(preload=True)))
+@pytest.mark.parametrize("resolution", SIDES)
+def test_preloading_changes_nothing(config: Callable[..., TrainingConfig], resolution: int) -> None:
+    keys = {"resolution": resolution}
+    settings = config(**keys), config(**keys, preload=True)
+    plain, kept = (Crops(training_samples(one), one, training=True) for one in settings)
     for index in range(len(plain)):
         one, other = plain[3, index], kept[3, index]
         assert all(torch.equal(one[name], other[name]) for name in ("dem", "target", "image"))

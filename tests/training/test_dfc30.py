@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,18 +104,25 @@ def test_a_layer_that_cannot_be_used_is_named(
     assert sentence.split(":")[0].rstrip("; ") in warning
 
 
-def test_a_sample_of_another_size_and_many_problems(tmp_path: Path, config: Callable[..., TrainingConfig]) -> None:
+def test_a_sample_of_another_size_and_many_problems(
+    tmp_path: Path, config: Callable[..., TrainingConfig], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="jspsr_cli")
     root = make_set(tmp_path, samples=3, cities=("Angers", "Brest"))
     for layer in ("RGEALTI", "COP30", "BDORTHO"):
         values = np.ones((3 if layer == "BDORTHO" else 1, 40, 40), dtype=np.float32)
         rewrite(layer_path(root / "DFC30_8m" / "Angers", "1", layer), values)
     with pytest.raises(BadTrainingSet, match=r"1_RGEALTI.tif is 40 x 40 pixels, not 32 x 32: repair or remove it"):
         training_samples(config(root))
+    assert caplog.messages == []  # the sentence says it all
     for i in range(3):
         remove(layer_path(root / "DFC30_8m" / "Brest", str(i), "COP30"))
         remove(layer_path(root / "DFC30_8m" / "Brest", str(i), "BDORTHO"))
-    with pytest.raises(BadTrainingSet, match="; and 2 more: repair or remove them, or set skip_incomplete: true"):
+    sentence = "; and 2 more, which -v lists: repair or remove them, or set skip_incomplete: true"
+    with pytest.raises(BadTrainingSet, match=sentence):
         training_samples(config(root))
+    assert len(caplog.messages) == 7
+    assert all(message.endswith((" is missing", " pixels, not 32 x 32")) for message in caplog.messages)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 import rasterio
 import torch
 
-from jspsr_cli.errors import GuideMismatch
-from jspsr_cli.training.validation import ValidationReport, validate
+from jspsr_cli import EnhanceOptions, enhance
+from jspsr_cli.errors import GuideMismatch, PredictionFailed, ReadFailed
+from jspsr_cli.raster.samples import SamplePixels
+from jspsr_cli.training.dfc30 import Sample
+from jspsr_cli.training.validated import ValidationReport
+from jspsr_cli.training.validation import validate
 from jspsr_models import JSPSR, WeightsInfo, identity_checkpoint, save_network
 from tests.scenes import Array, heights_of
-from tests.training.dataset import PATCH, layer_path, write_config
+from tests.training.dataset import PATCH, SIDES, layer_path, make_set, rewrite, write_config
 
 
 def weights(folder: Path, network: JSPSR, **fields: object) -> str:
@@ -21,6 +26,12 @@ def weights(folder: Path, network: JSPSR, **fields: object) -> str:
              "trained_on": "noise"}  # fmt: skip
     save_network(network, folder / "mine.safetensors", WeightsInfo(**{**known, **fields}))  # type: ignore[arg-type]
     return str(folder / "mine.safetensors")
+
+
+def tags_of(path: Path) -> dict[str, str]:
+    with rasterio.open(path) as dataset:
+        tags: dict[str, str] = dataset.tags()
+        return tags
 
 
 def errors_inside(report_set: Path, layer: str, sample: str, cut: int) -> Array:
@@ -52,6 +63,7 @@ def test_all_sources_places_and_protocols_are_there(report: ValidationReport) ->
     ]
     assert {line.samples for line in report.lines if line.place == "overall"} == {6}
     assert {line.samples for line in report.lines if line.place == "Caen"} == {3}
+    assert {line.pixels for line in report.lines if line.place == "Caen"} == {3 * (PATCH - 2) ** 2}
 
 
 @pytest.mark.parametrize(("source", "layer"), [("network", "COP30"), ("input", "COP30"), ("FABDEM", "FABDEM")])
@@ -71,7 +83,7 @@ def test_tables_and_plot(report: ValidationReport, folder: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(stored["metrics"]) == len(report.lines)
     assert (stored["weights"], len(stored["sha256"])) == ("mine", 64)
-    assert [float(row["rmse"]) for row in rows] == [line.metrics.rmse for line in report.lines]
+    assert [float(row["rmse_m"]) for row in rows] == [line.metrics.rmse for line in report.lines]
     assert (folder / "out" / "distribution.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -81,11 +93,32 @@ def test_predictions_lie_where_their_samples_lie(report: ValidationReport, folde
     sample = layer_path(small_set / "DFC30_8m" / "Caen", "1", "COP30")
     with rasterio.open(path) as made, rasterio.open(sample) as given:
         assert (made.transform, made.crs, made.shape) == (given.transform, given.crs, given.shape)
-        tags = made.tags()
-    assert (tags["JSPSR_WEIGHTS"], tags["JSPSR_WEIGHTS_LICENCE"]) == ("mine", "CC0")
-    assert (tags["JSPSR_INPUT_DEM"], tags["JSPSR_INPUT_IMAGE"]) == ('["1_COP30.tif"]', '["1_BDORTHO.tif"]')
-    assert "Copernicus" in tags["JSPSR_ATTRIBUTION"]
     np.testing.assert_allclose(heights_of(path), heights_of(sample), atol=2e-3)
+
+
+def test_predictions_carry_the_tags_of_enhance(
+    report: ValidationReport, folder: Path, small_set: Path, tmp_path: Path
+) -> None:
+    del report
+    city, made = small_set / "DFC30_8m" / "Caen", folder / "out" / "predictions" / "Caen" / "1_JSPSR.tif"
+    dem, image = layer_path(city, "1", "COP30"), layer_path(city, "1", "BDORTHO")
+    options = EnhanceOptions(device="cpu", window=PATCH, overlap=0.5, like=str(dem))
+    enhance(dem, image=[image], weights=str(folder / "mine.safetensors"), output=tmp_path / "e.tif", options=options)
+    wanted, found = (tags_of(path) for path in (tmp_path / "e.tif", made))
+    assert "Copernicus" in found["JSPSR_ATTRIBUTION"]
+    assert "EGM2008" in found["JSPSR_VERTICAL_DATUM"]
+    assert json.loads(found.pop("JSPSR_OPTIONS")) == {"resolution": 8.0, "window": PATCH, "precision": "float32"}
+    del wanted["JSPSR_OPTIONS"]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("dem", ["FABDEM", "FATHOM"])
+def test_share_alike_is_passed_on_to_predictions(tmp_path: Path, small_set: Path, dem: str) -> None:
+    config = write_config(tmp_path / "c.yaml", small_set, input_data={dem: 1, "image": 3})
+    network = weights(tmp_path, identity_checkpoint(), simulated=True)
+    report = validate(config, weights=network, output=tmp_path / "out", device="cpu")
+    assert "CC BY-NC-SA 4.0" in tags_of(tmp_path / "out" / "predictions" / "Caen" / "1_JSPSR.tif")["JSPSR_LICENCE"]
+    assert report.warnings == ("the weights were trained on simulated scenes",)
 
 
 def test_tiles_at_3m_become_one_prediction_again(tmp_path: Path, small_set: Path) -> None:
@@ -101,6 +134,80 @@ def test_tiles_at_3m_become_one_prediction_again(tmp_path: Path, small_set: Path
     plain = validate(config, weights=network, output=tmp_path / "bare", device="cpu", predictions=False)
     assert not (tmp_path / "bare" / "predictions").exists()
     assert plain.lines == report.lines
+    tags = tags_of(tmp_path / "out" / "predictions" / "Caen" / "0_JSPSR.tif")
+    assert json.loads(tags["JSPSR_OPTIONS"])["overlap"] == 12
+
+
+@pytest.mark.parametrize("resolution", SIDES)
+def test_a_sample_is_read_once(
+    tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch, resolution: int
+) -> None:
+    plain, reads = Sample.read, Counter[str]()
+
+    def read(self: Sample) -> SamplePixels:
+        reads[self.name] += 1
+        return plain(self)
+
+    monkeypatch.setattr(Sample, "read", read)
+    config = write_config(tmp_path / "c.yaml", small_set, resolution=resolution, valid_batch_size=5)
+    network = weights(tmp_path, identity_checkpoint())
+    report = validate(config, weights=network, output=tmp_path / "out", device="cpu", predictions=False)
+    assert (len(reads), max(reads.values())) == (report.samples, 1)
+
+
+def test_batches_go_on_from_sample_to_sample(tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def seen(dem: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(dem))
+        return dem
+
+    monkeypatch.setattr(JSPSR, "forward", lambda _self, dem, **_: seen(dem))
+    config = write_config(tmp_path / "c.yaml", small_set, resolution=3, valid_set=["Caen", "Brest"],
+                          train_set=["Angers"], valid_batch_size=3)  # fmt: skip
+    report = validate(config, weights=weights(tmp_path, JSPSR(num_feature=4)), output=tmp_path / "out", device="cpu")
+    assert sizes == [3, 3, 2]
+    assert [line.samples for line in report.lines if line.source == "network"] == [4, 4, 4, 4, 8, 8]
+    for city in ("Caen", "Brest"):
+        made = heights_of(tmp_path / "out" / "predictions" / city / "0_JSPSR.tif")
+        given = heights_of(layer_path(small_set / "DFC30_3m" / city, "0", "COP30"))
+        np.testing.assert_allclose(made, given, atol=2e-3)
+
+
+@pytest.mark.parametrize(("batch", "instead"), [(2, "a smaller valid_batch_size"), (1, "--device cpu")])
+def test_a_device_that_is_too_small(
+    tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch, batch: int, instead: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(JSPSR, "forward", full)
+    config = write_config(tmp_path / "c.yaml", small_set, valid_batch_size=batch)
+    with pytest.raises(PredictionFailed, match=f"out of memory with {batch} windows at a time: use {instead}."):
+        validate(config, weights=weights(tmp_path, identity_checkpoint()), output=tmp_path / "out", device="cpu")
+
+
+def test_what_is_beyond_the_scale_is_a_warning(tmp_path: Path) -> None:
+    root = make_set(tmp_path, samples=1)
+    for layer, value, count in (("CHM", 90, 5), ("RGEALTI", -500, 3), ("COP30", 8000, 2)):
+        path = layer_path(root / "DFC30_8m" / "Caen", "0", layer)
+        with rasterio.open(path) as dataset:
+            values = dataset.read()
+        values[:, 3, :count] = value
+        rewrite(path, values)
+    config = write_config(tmp_path / "c.yaml", root, input_data={"COP30": 1, "canopy": 1})
+    network = weights(tmp_path, identity_checkpoint(("canopy",)))
+    (warning,) = validate(config, weights=network, output=tmp_path / "out", device="cpu").warnings
+    for count in (5, 3, 2):
+        assert f"{count} pixels of" in warning
+
+
+def test_a_truth_without_a_valid_pixel(tmp_path: Path) -> None:
+    root = make_set(tmp_path, samples=1)
+    rewrite(layer_path(root / "DFC30_8m" / "Caen", "0", "RGEALTI"), np.full((PATCH, PATCH), -9999, dtype=np.float32))
+    config = write_config(tmp_path / "c.yaml", root)
+    with pytest.raises(ReadFailed, match="No sample of Caen has a valid pixel"):
+        validate(config, weights=weights(tmp_path, identity_checkpoint()), output=tmp_path / "out", device="cpu")
 
 
 def test_a_set_without_other_elevation_models(tmp_path: Path, small_set: Path) -> None:
@@ -117,9 +224,9 @@ def test_a_set_without_other_elevation_models(tmp_path: Path, small_set: Path) -
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"resolution": 3.0}, r"another resolution \(3.0\) than the training file \(8.0\)"),
-        ({"resolution": 8.0, "height_range": (-80.0, 500.0)}, "another range of heights"),
-        ({"inputs": ("canopy",)}, r"another inputs \(canopy\) than the training file \(image\)"),
+        ({"resolution": 3.0}, r"are for the resolution 3.0, and the training file is for 8.0"),
+        ({"resolution": 8.0, "height_range": (-80.0, 500.0)}, "are for the range of heights"),
+        ({"inputs": ("canopy",)}, r"are for the inputs canopy, and the training file is for image"),
     ],
     ids=str,
 )
