@@ -22,13 +22,14 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from jspsr_cli.errors import OtherWork, OutputExists, OutputNotWritable, WriteFailed
+from jspsr_cli.errors import OtherWork, OutputExists, WriteFailed
+from jspsr_cli.locked import LOCK, not_writable, remove_if_empty, take_lock
 from jspsr_cli.raster.writer import NODATA
 from jspsr_cli.types import FloatArray
 
-LOCK, HOLDER, JOURNAL, HEIGHTS, STATE = "jspsr.lock", "holder.json", "journal.json", "heights.f32", "state.npz"
+HOLDER, JOURNAL, HEIGHTS, STATE = "holder.json", "journal.json", "heights.f32", "state.npz"
 
 # What is ours in the folder, and may be removed: the files above, and those that GDAL makes the output in.
 OURS = ("holder.", "journal.", "heights.", "state.", "finished.")
@@ -103,7 +104,7 @@ class UnfinishedWork:
         self._journal = journal
         self._carry_shape, self._row_bytes = carry_shape, 4 * carry_shape[1]
         self._restart = restart
-        self._lock = FileLock(self.folder / LOCK)
+        self._lock: FileLock
         self._finished = False
         self._heights: IO[bytes]
 
@@ -117,11 +118,11 @@ class UnfinishedWork:
         self._check_ours()
         if not self.folder.exists():
             return State()
-        self._acquire()
+        self._lock = take_lock(self.folder, busy=self._busy)
         try:
             return self._found()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise not_writable(self._output, error) from error
         finally:
             self._lock.release()
 
@@ -137,40 +138,25 @@ class UnfinishedWork:
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise self._unwritable(error) from error
-        self._acquire()
+            raise not_writable(self._output, error) from error
+        self._lock = take_lock(self.folder, busy=self._busy)
         try:
             self._take_up()
         except BaseException as error:
-            self._remove()
+            remove_if_empty(self.folder)
             self._lock.release()
             if isinstance(error, OSError):
-                raise self._unwritable(error) from error
+                raise not_writable(self._output, error) from error
             raise
         return self
 
-    def _acquire(self) -> None:
+    def _busy(self) -> OutputExists:
         try:
-            self._lock.acquire(blocking=False)
-        except Timeout as error:
-            raise OutputExists(f"{self._holder()} is working on {self._output}: wait for it, or end it.") from error
-        except NotImplementedError as error:
-            self._remove()
-            raise OutputNotWritable(f"The file system of {self.folder} has no locks: write to another.") from error
-        except OSError as error:
-            with suppress(OSError):
-                self.folder.rmdir()  # if it is empty
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> OutputNotWritable:
-        return OutputNotWritable(f"{error.filename or self._output} cannot be written: {error.strerror or error}.")
-
-    def _holder(self) -> str:
-        try:
-            holder = json.loads((self.folder / HOLDER).read_text("utf-8"))
-            return f"Process {int(holder['pid'])} on {holder['host']}"
+            known = json.loads((self.folder / HOLDER).read_text("utf-8"))
+            holder = f"Process {int(known['pid'])} on {known['host']}"
         except (OSError, *_DAMAGED):
-            return "Another jspsr"
+            holder = "Another jspsr"
+        return OutputExists(f"{holder} is working on {self._output}: wait for it, or end it.")
 
     def _found(self) -> State:
         if self._restart or not (self.folder / STATE).exists():
@@ -255,17 +241,10 @@ class UnfinishedWork:
         if not kept:
             with suppress(OSError):  # the lock goes last: without it the rest would not be known as ours
                 self._clear()
-            self._remove()
+            remove_if_empty(self.folder)
         with suppress(OSError):
             self._lock.release()
         return kept
-
-    def _remove(self) -> None:
-        """Remove the folder, if nothing is in it but the lock: what others put there is not ours to remove."""
-        with suppress(OSError):
-            if {path.name for path in self.folder.iterdir()} <= {LOCK}:
-                (self.folder / LOCK).unlink(missing_ok=True)
-                self.folder.rmdir()
 
     def _clear(self) -> None:
         """Remove what is ours but the lock; nothing, where a folder is in the way."""

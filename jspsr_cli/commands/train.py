@@ -49,19 +49,20 @@ def cli(
     jspsr train configs/8m-image.yaml --data-root data
     jspsr train mine.yaml --from jspsr-8m-image -o runs/mine
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
-    from jspsr_cli.training.folder import follows
-    from jspsr_cli.training.loop import Hardware, train
+    from jspsr_cli.training.hardware import Hardware
+    from jspsr_cli.training.loop import train
 
-    console = Console(quiet=quiet)
+    hardware = Hardware(device=device, devices=devices, nodes=nodes, strategy=strategy)
+    console = Console(quiet=quiet or hardware.follows)
     with console.following("jspsr_cli"), console.share("training") as progress:
         report = train(
             config,
-            hardware=Hardware(device=device, devices=devices, nodes=nodes, strategy=strategy),
+            hardware=hardware,
             on_epoch=lambda epoch: console.notice(_line(epoch)),
             progress=progress,
             **choices,
         )
-    if follows():
+    if hardware.follows:
         return  # the first process reports
     for warning in report.warnings:
         console.warn(warning)

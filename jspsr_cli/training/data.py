@@ -1,5 +1,7 @@
 """Batches of crops for the training library."""
 
+import time
+from collections.abc import Generator
 from typing import Any
 
 import lightning.pytorch as pl
@@ -9,6 +11,21 @@ from torch.utils.data import DataLoader
 from jspsr_cli.errors import InvalidConfig
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.crops import Crops, EpochSampler, Item
+
+
+class TimedLoader(DataLoader[Item]):
+    """A loader that knows how long the epoch that it is in, or was in last, has `waited` for it, in seconds."""
+
+    waited: float
+
+    def __iter__(self) -> Generator[Any, None, None]:  # type: ignore[override]
+        """Give one epoch of batches."""
+        self.waited = 0.0
+        begun = time.monotonic()
+        for batch in super().__iter__():
+            self.waited += time.monotonic() - begun
+            yield batch
+            begun = time.monotonic()
 
 
 class CropData(pl.LightningDataModule):
@@ -23,7 +40,7 @@ class CropData(pl.LightningDataModule):
             )
         self._config, self._training, self._validation = config, training, validation
 
-    def train_dataloader(self) -> DataLoader[Item]:
+    def train_dataloader(self) -> TimedLoader:
         """Shuffled, the last incomplete batch dropped, as in the paper."""
         world = self.trainer.world_size if self.trainer else 1
         if self._config.train_batch_size % world:
@@ -35,14 +52,14 @@ class CropData(pl.LightningDataModule):
             self._training, seed=self._config.seed, batch_size=self._config.train_batch_size // world, drop_last=True
         )
 
-    def val_dataloader(self) -> DataLoader[Item]:
+    def val_dataloader(self) -> TimedLoader:
         """In order."""
         return self._loader(self._validation, seed=None, batch_size=self._config.valid_batch_size)
 
-    def _loader(self, crops: Crops, *, seed: int | None, **options: Any) -> DataLoader[Item]:
+    def _loader(self, crops: Crops, *, seed: int | None, **options: Any) -> TimedLoader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         workers = self._config.workers
-        return DataLoader(
+        return TimedLoader(
             crops,
             sampler=EpochSampler(crops, seed=seed, rank=rank, world=world),
             num_workers=workers,

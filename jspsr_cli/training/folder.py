@@ -1,10 +1,8 @@
 """The folder of a run: whose it is, how far it came, and what a finished one reported."""
 
 import json
-import os
 import pickle
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,23 +10,24 @@ from pathlib import Path
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 
-from jspsr_cli.errors import InvalidConfig, OutputNotWritable, RunMismatch
+from jspsr_cli.errors import InvalidConfig, RunMismatch
+from jspsr_cli.locked import LOCK, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.keeping import BEST, CURVES, LAST, SHEETS, STATE, RunKeeper
 from jspsr_cli.training.module import DIVERGED
 from jspsr_cli.training.reading import read_config
+from jspsr_cli.training.start import ORIGIN, Origin
 from jspsr_models.files import appearing
 
-SETTINGS, REPORT, LOCK, BOARD = "config.yaml", "report.json", "jspsr.lock", "tensorboard"
+SETTINGS, BEGUN_WITH, REPORT, BOARD = "config.yaml", "begun_with.json", "report.json", "tensorboard"
 
 # All that a run writes, and `restart` may remove.
-OURS = (SETTINGS, REPORT, BEST, LAST, STATE, CURVES, DIVERGED, SHEETS, BOARD)
+OURS = (SETTINGS, BEGUN_WITH, REPORT, BEST, LAST, STATE, CURVES, DIVERGED, SHEETS, BOARD)
 
-# Keys that do not decide what the weights become, or (epochs) only how far they come.
+# Keys that do not decide what the weights become, or (epochs, early_stop) only how far they come.
 FREE = {
-    "data_root", "work_root", "workers", "preload", "epochs", "valid_batch_size", "metric", "licence",
+    "data_root", "work_root", "workers", "preload", "epochs", "early_stop", "valid_batch_size", "metric", "licence",
     "attribution", "simulated", "val_id_visual", "val_num_visual", "verbose", "monitor_app", "resume",
     "train_num_visual", "val_save_visual",
 }  # fmt: skip
@@ -55,54 +54,92 @@ class TrainReport:
     warnings: tuple[str, ...]
 
 
-def follows() -> bool:
-    """Whether this process was started, by the training library or on a further node, to follow a first one."""
-    return any(os.environ.get(rank, "0") != "0" for rank in ("LOCAL_RANK", "NODE_RANK"))
-
-
 class RunFolder:
-    """The folder at `path` for a run of `config`."""
+    """The folder at `path` for a run of `config`; with `restart`, what it holds of an earlier run is thrown away.
 
-    def __init__(self, path: Path, config: TrainingConfig) -> None:
+    A process that `follows` leaves locking, checking and writing to the first one.
+    """
+
+    def __init__(self, path: Path, config: TrainingConfig, *, restart: bool, follows: bool) -> None:
         self.path = path
-        self._config = config
+        self._config, self._restart, self._follows = config, restart, follows
 
-    @contextmanager
-    def taken(self, *, restart: bool) -> Iterator[None]:
-        """Hold the folder while the block runs; with `restart`, empty it first.
+    def finished(self) -> TrainReport | None:
+        """The report of a run that came to its end, or None where there is something to do.
 
         Raises:
-            RunMismatch: another process trains in it, or it holds a run of other settings, or something else.
+            RunMismatch: the run is one of other settings.
+            InvalidConfig: it has more epochs than the configuration asks for.
+        """
+        if self._restart:
+            return None
+        try:
+            report = TrainReport(**json.loads((self.path / REPORT).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        earlier = self._check_settings()
+        self._check_epochs(report.epochs)
+        patient = report.stopped_early and earlier.early_stop == self._config.early_stop
+        if report.epochs < self._config.epochs and not patient:
+            return None
+        # The folder may have been moved since.
+        return replace(report, folder=str(self.path), weights=str(self.path / Path(report.weights).name))
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold the folder while the block runs.
+
+        Raises:
+            RunMismatch: another process trains in it, or it holds something else than a run.
             OutputNotWritable: it cannot be made or written to.
         """
-        if follows():
+        if self._follows:
             yield
             return
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            strange = [e.name for e in self.path.iterdir() if e.name not in (*OURS, LOCK) and e.name[0] != "."]
-            if strange:
-                raise RunMismatch(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
-            with FileLock(self.path / LOCK, blocking=False):
-                if restart:
-                    self._empty()
-                self._check_settings()
-                self._write_settings()
-                yield
-        except Timeout as error:
-            raise RunMismatch(f"Another jspsr trains in {self.path}: wait for it, or give another --output.") from error
-        except PermissionError as error:
-            raise OutputNotWritable(f"{self.path} cannot be written to: {error.strerror}.") from error
+            names = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
+        except OSError as error:
+            raise not_writable(self.path, error) from error
+        strange = [name for name in names if name not in (*OURS, LOCK) and name[0] != "."]
+        if strange:
+            raise RunMismatch(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
+        busy = RunMismatch(f"Another jspsr trains in {self.path}: wait for it, or give another --output.")
+        with locked(self.path, busy=lambda: busy):
+            yield
 
-    def _empty(self) -> None:
-        for name in OURS:
-            path = self.path / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    def epochs_done(self) -> int:
+        """Whole epochs that training goes on after, 0 where it begins.
 
-    def _check_settings(self) -> None:
-        if not (self.path / SETTINGS).exists():
-            return
-        earlier = read_config(self.path / SETTINGS)[0].model_dump()
+        Raises:
+            RunMismatch: they are those of other settings.
+            InvalidConfig: they are more than asked for, or the state is damaged or holds more than plain values.
+        """
+        path = self.path / STATE
+        if self._restart or not path.exists():
+            return 0
+        self._check_settings()
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            done = int(state["epoch"]) + 1
+        except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
+            raise InvalidConfig(
+                f"{path} is damaged, or holds more than tensors and plain values: --restart begins anew."
+            ) from error
+        self._check_epochs(done)
+        return done
+
+    def origin(self) -> Origin:
+        """What the run that goes on was begun with. Raises InvalidConfig where that is damaged."""
+        path = self.path / BEGUN_WITH
+        try:
+            return ORIGIN.validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"{path} is missing or damaged: --restart begins anew.") from error
+
+    def _check_settings(self) -> TrainingConfig:
+        """Return the settings of the earlier run, where they lead to the same weights. Raises RunMismatch."""
+        settings = read_config(self.path / SETTINGS)[0]
+        earlier = settings.model_dump()
         # Rates that end with the last epoch would be others for every epoch before.
         free = FREE - {"epochs"} if self._config.scheduler in ENDING else FREE
         changed = [k for k, v in self._config.model_dump().items() if k not in free and earlier[k] != v]
@@ -111,47 +148,37 @@ class RunFolder:
                 f"{self.path} holds a run with another {', '.join(changed)}: give another --output, or --restart to "
                 "throw it away."
             )
+        return settings
 
-    def _write_settings(self) -> None:
-        with appearing(self.path / SETTINGS) as part:
-            part.write_text(yaml.safe_dump(self._config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-
-    def begin(self) -> int:
-        """Forget the report of a run that ended earlier, and say after how many epochs training goes on.
-
-        Raises:
-            InvalidConfig: see `epochs_done`, or there are more than the configuration asks for.
-        """
-        done = self.epochs_done()
+    def _check_epochs(self, done: int) -> None:
         if done > self._config.epochs:
             raise InvalidConfig(
                 f"{self.path} holds {done} epochs already, and {self._config.epochs} are asked for: give more with "
                 "--epochs, or another --output."
             )
-        (self.path / REPORT).unlink(missing_ok=True)
-        return done
 
-    def epochs_done(self) -> int:
-        """Whole epochs that the state holds, 0 where there is none.
+    def begin(self, origin: Origin) -> None:
+        """Write what the run is begun with, and forget the report of one that ended earlier.
 
         Raises:
-            InvalidConfig: it is damaged, or holds more than tensors and plain values.
+            OutputNotWritable: the folder cannot be written to.
         """
-        path = self.path / STATE
-        if not path.exists():
-            return 0
+        if self._follows:
+            return
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            return int(state["epoch"]) + 1
-        except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
-            raise InvalidConfig(
-                f"{path} is damaged, or holds more than tensors and plain values: --restart begins anew."
-            ) from error
+            for name in OURS if self._restart else (REPORT,):
+                path = self.path / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            settings = yaml.safe_dump(self._config.model_dump(mode="json"), sort_keys=False)
+            for name, content in ((SETTINGS, settings.encode()), (BEGUN_WITH, ORIGIN.dump_json(origin, indent=1))):
+                with appearing(self.path / name) as part:
+                    part.write_bytes(content)
+        except OSError as error:
+            raise not_writable(self.path, error) from error
 
-    def report(
-        self, keeper: RunKeeper, *, epochs: int, resumed_after: int, begun: float, warnings: tuple[str, ...]
-    ) -> TrainReport:
-        """What a run that ends now came to; `begun` is of the monotonic clock."""
+    def report(self, keeper: RunKeeper, *, resumed_after: int, warnings: tuple[str, ...]) -> TrainReport:
+        """What a run that ends now came to, but for the time it took."""
+        epochs = len(keeper.curves)
         return TrainReport(
             folder=str(self.path),
             weights=str(self.path / (BEST if keeper.best_epoch else LAST)),
@@ -162,22 +189,13 @@ class RunFolder:
             best_epoch=keeper.best_epoch,
             already_done=False,
             resumed_after=resumed_after,
-            seconds=round(time.monotonic() - begun, 3),
+            seconds=0.0,
             warnings=warnings,
         )
 
-    def finished(self) -> TrainReport | None:
-        """The report of a run that came to its end, or None where there is something to do."""
-        try:
-            report = TrainReport(**json.loads((self.path / REPORT).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        if not (report.stopped_early or report.epochs >= self._config.epochs):
-            return None
-        # The folder may have been moved since.
-        return replace(report, folder=str(self.path), weights=str(self.path / Path(report.weights).name))
-
     def finish(self, report: TrainReport) -> None:
         """Write the report of a run that came to its end."""
+        if self._follows:
+            return
         with appearing(self.path / REPORT) as part:
             part.write_text(json.dumps(asdict(report), indent=1), encoding="utf-8")

@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from jspsr_cli.assess.metrics import METRIC_NAMES, Metrics
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.data import TimedLoader
 from jspsr_cli.training.module import TrainingModule
 from jspsr_cli.training.sheets import picture_sheet
 from jspsr_cli.types import Progress
@@ -26,8 +27,8 @@ BEST, LAST, STATE, CURVES, SHEETS = "best.safetensors", "last.safetensors", "las
 @dataclass(frozen=True)
 class EpochReport:
     """One epoch: `number` from 1; `loss` of the training; `metrics` and `input_rmse` (of the upsampled input) in
-    metres if there was an evaluation; `best` whether no earlier one was better. `samples_per_second` are crops, of the
-    training without the evaluation.
+    metres if there was an evaluation; `best` whether no earlier one was better. Of the training without the evaluation:
+    `samples_per_second`, which are crops, and `waited`, the share of the time in which it waited for them.
     """
 
     number: int
@@ -38,6 +39,7 @@ class EpochReport:
     input_rmse: float | None
     best: bool
     samples_per_second: float
+    waited: float
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -91,7 +93,7 @@ class RunKeeper(pl.Callback):
         """Report progress."""
         del pl_module, outputs, batch
         self._seconds = time.monotonic() - self._started
-        if self._progress:
+        if self._progress and trainer.is_global_zero:
             done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
             self._progress(done / self._config.epochs)
 
@@ -113,7 +115,7 @@ class RunKeeper(pl.Callback):
             self._on_epoch(report)
 
     def _report(self, trainer: pl.Trainer, module: TrainingModule) -> EpochReport:
-        number = trainer.current_epoch + 1
+        number, loader = trainer.current_epoch + 1, cast(TimedLoader, trainer.train_dataloader)
         output, before = module.result or (None, None)
         better = output is not None and self._is_better(getattr(output, METRIC_NAMES[self._config.best_metric]))
         if better and output:
@@ -127,6 +129,7 @@ class RunKeeper(pl.Callback):
             input_rmse=before.rmse if before else None,
             best=better,
             samples_per_second=trainer.num_training_batches * self._config.train_batch_size / self._seconds,
+            waited=loader.waited / self._seconds,
         )
 
     def _is_better(self, value: float) -> bool:

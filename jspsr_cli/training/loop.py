@@ -1,49 +1,30 @@
 """The story of `train`: training file -> samples -> crops -> network -> epochs -> weights."""
 
-import logging
 import os
 import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from jspsr_cli.errors import InvalidOption, PredictionFailed
-from jspsr_cli.predict import exact_products, resolve_device
+from jspsr_cli.errors import PredictionFailed
+from jspsr_cli.predict import exact_products
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.crops import Crops
 from jspsr_cli.training.data import CropData
 from jspsr_cli.training.dfc30 import find_samples
-from jspsr_cli.training.folder import BOARD, RunFolder, TrainReport
-from jspsr_cli.training.keeping import STATE, EpochReport, RunKeeper, WholeCheckpoints
+from jspsr_cli.training.folder import RunFolder, TrainReport
+from jspsr_cli.training.hardware import Hardware, make_trainer, quiet
+from jspsr_cli.training.keeping import STATE, EpochReport, RunKeeper
+from jspsr_cli.training.limits import Beyond
 from jspsr_cli.training.module import TrainingModule
 from jspsr_cli.training.reading import read_config
-from jspsr_cli.training.start import first_network
+from jspsr_cli.training.start import SETS, first_network, weights_info
 from jspsr_cli.training.stopping import Stopper
 from jspsr_cli.types import Progress
-
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Where to train. `device` as everywhere; `devices` how many of its kind; `strategy` and `nodes` are handed to
-    the training library.
-    """
-
-    device: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
 
 
 def train(
@@ -75,74 +56,54 @@ def train(
         JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
         WeightsError: the weights to begin with cannot be loaded.
         KeyboardInterrupt: after Ctrl-C; the last whole epoch is kept.
+        SystemExit: in a process that follows another one, when the training of both has ended with an error.
     """
-    begun = time.monotonic()
+    begun, where = time.monotonic(), hardware or Hardware()
     settings, found = read_config(config, data_root=data_root, epochs=epochs)
     if start is not None:
         begin = settings.model_kwargs.model_copy(update={"checkpoint": start})
         settings = settings.model_copy(update={"model_kwargs": begin})
-    training = find_samples(settings, settings.train_set)
-    validation = find_samples(settings, settings.valid_set)
-    found += training.warnings + validation.warnings
-    network, info = first_network(settings)
-    folder = RunFolder(Path(output or Path(settings.work_root or "runs") / settings.name), settings)
-    with folder.taken(restart=restart):
-        if earlier := folder.finished():
-            return replace(earlier, already_done=True, seconds=0.0, warnings=found)
-        resumed = folder.begin()
-        crops = Crops(training, settings, training=True)
-        data = CropData(settings, training=crops, validation=Crops(validation, settings, training=False))
-        module = TrainingModule(network, settings, training=crops, folder=folder.path)
-        keeper = RunKeeper(folder.path, settings, info, on_epoch=on_epoch, progress=progress)
-        stopper = Stopper()
-        with _quiet(), stopper.watching():
-            trainer = make_trainer(settings, hardware or Hardware(), folder.path, [keeper, stopper])
-            _fit(trainer, module, data, state=folder.path / STATE if resumed else None)
-        report = folder.report(keeper, epochs=trainer.current_epoch, resumed_after=resumed, begun=begun, warnings=found)
-        if trainer.is_global_zero:
-            folder.finish(report)
+    path = Path(output or Path(settings.work_root or "runs") / settings.name)
+    folder = RunFolder(path, settings, restart=restart, follows=where.follows)
+    if earlier := folder.finished():
+        return replace(earlier, already_done=True, seconds=0.0, warnings=found)
+    with folder.taken():
+        report = _run(settings, folder, where, on_epoch=on_epoch, progress=progress)
+        report = replace(report, seconds=round(time.monotonic() - begun, 3), warnings=found + report.warnings)
+        folder.finish(report)
     return report
 
 
-def make_trainer(config: TrainingConfig, where: Hardware, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """The training library's loop: all of it but the steps, the evaluation and what is kept.
-
-    Raises:
-        InvalidOption: the hardware is not there, or cannot do what is asked.
-    """
-    if config.early_stop.patience is not None:
-        monitor = config.early_stop.monitor
-        # Before the keeper, whose state holds how long it has been waiting.
-        early = EarlyStopping(monitor, patience=config.early_stop.patience, strict=False,
-                              mode="max" if monitor == "val_psnr" else "min",
-                              check_on_train_epoch_end=False)  # fmt: skip
-        callbacks = [early, *callbacks]
-    device = resolve_device(where.device)
-    if device.type == "cpu" and config.precision == "float16":
-        raise InvalidOption("precision: float16 is not for CPUs: use float32 or bfloat16.")
-    several = where.devices > 1 or where.nodes > 1 or device.index is None
-    try:
-        return pl.Trainer(
-            accelerator=device.type,
-            devices=where.devices if several else [device.index],
-            num_nodes=where.nodes,
-            strategy=where.strategy,
-            precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
-            max_epochs=config.epochs,
-            check_val_every_n_epoch=config.val_interval,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(folder, name="", version=BOARD),
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            plugins=[WholeCheckpoints()],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        line = " ".join(str(error).split())
-        raise InvalidOption(f"Training cannot run on that hardware ({line.rstrip('.')}).") from error
+def _run(
+    settings: TrainingConfig,
+    folder: RunFolder,
+    where: Hardware,
+    *,
+    on_epoch: Callable[[EpochReport], None] | None,
+    progress: Progress | None,
+) -> TrainReport:
+    """The training proper; nothing is written before all that can be known to fail has been tried."""
+    done = folder.epochs_done()
+    sets = {name: find_samples(settings, getattr(settings, name)) for name in SETS}
+    network, origin = first_network(settings, sets, earlier=folder.origin() if done else None)
+    training, validation = (Crops(sets[name], settings, training=name == "train_set") for name in SETS)
+    # Also finds what cannot be read, before hours of training.
+    beyond = Beyond() if where.follows else training.beyond() + validation.beyond()
+    data = CropData(settings, training=training, validation=validation)
+    module = TrainingModule(network, settings, training=training, folder=folder.path)
+    info = weights_info(settings, origin.weights)
+    keeper = RunKeeper(folder.path, settings, info, on_epoch=on_epoch, progress=progress)
+    stopper = Stopper(follows=where.follows)
+    with quiet(), stopper.watching():
+        trainer = make_trainer(settings, where, folder.path, [keeper, stopper])
+        folder.begin(origin)
+        _fit(trainer, module, data, state=folder.path / STATE if done else None)
+    found = [warning for name in SETS for warning in sets[name].warnings]
+    found += [sentence for sentence in (beyond.sentence,) if sentence]
+    if settings.val_num_visual and settings.val_id_visual >= len(validation):
+        found.append(f"no pictures: val_id_visual is {settings.val_id_visual}, and the validation set has "
+                     f"{len(validation)} crops, counted from 0")  # fmt: skip
+    return folder.report(keeper, resumed_after=done, warnings=tuple(found))
 
 
 def _fit(trainer: pl.Trainer, module: TrainingModule, data: CropData, *, state: Path | None) -> None:
@@ -160,21 +121,14 @@ def _fit(trainer: pl.Trainer, module: TrainingModule, data: CropData, *, state: 
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from stop
         raise
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the training library's notices and advice off the screen; errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PossibleUserWarning)
-            # lightning 2.6 uses what torch 2.13 would rather not have used
-            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
-            yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        if trainer.interrupted:
+            _end_others(trainer)
+
+
+def _end_others(trainer: pl.Trainer) -> None:
+    """Kill the processes that this one has started: after an error they may wait for it on a GPU, for ever."""
+    others = getattr(trainer.strategy.launcher, "procs", [])
+    for process in others:
+        process.kill()
+    others.clear()  # else the library, which watches this very list, kills this process for the end of the others

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
-from filelock import FileLock, Timeout
 
 from jspsr_cli import __version__
-from jspsr_cli.errors import OtherWork, OutputExists, OutputNotWritable, RunMismatch
+from jspsr_cli.errors import OtherWork, OutputExists, RunMismatch
+from jspsr_cli.locked import locked
 from jspsr_cli.provenance import option_tags, program_tags
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.reader import RasterReader
@@ -42,7 +42,7 @@ from jspsr_cli.types import Progress
 from jspsr_models import default_height_range
 
 # What lies in the folder of a set beside the samples.
-WORK, LOCK = "prepare", "jspsr.lock"
+WORK = "prepare"
 
 # Metres between DEM and terrain that are a datum (an ellipsoid is 20 to 60 m off) rather than a wood in most samples.
 FAR = 20.0
@@ -104,14 +104,9 @@ def _place(source: Any, paths: dict[str, list[str]], options: PrepareOptions, re
 @contextmanager
 def _taken(folder: Path) -> Iterator[Path]:
     """Hold the folder of a set while the block runs."""
-    try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / WORK / LOCK, blocking=False):
-            yield folder
-    except Timeout as error:
-        raise RunMismatch(f"Another jspsr prepares {folder}: wait for it, or give another --output.") from error
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise OutputNotWritable(f"{folder} cannot be written to: {error.strerror}.") from error
+    busy = RunMismatch(f"Another jspsr prepares {folder}: wait for it, or give another --output.")
+    with locked(folder / WORK, busy=lambda: busy):
+        yield folder
 
 
 class _Work:

@@ -8,15 +8,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from jspsr_cli.scaling import HeightScale
+from jspsr_cli.training.pictures import coloured_difference
 from jspsr_cli.types import FloatArray
 from jspsr_models.files import appearing
 from jspsr_models.inputs import GUIDE_CHANNELS
 
 # Side of one picture in inches.
 SIDE = 2.4
-
-# The colours of errors end at this percentile of their size, so that one wild pixel does not bleach the rest.
-ERROR_PERCENTILE = 98.0
 
 
 def picture_sheet(path: Path, crops: Sequence[dict[str, FloatArray]], *, scale: HeightScale, title: str) -> None:
@@ -32,16 +30,16 @@ def picture_sheet(path: Path, crops: Sequence[dict[str, FloatArray]], *, scale: 
             name: scale.unscale(crop[plane][0], float(crop["base"]))
             for name, plane in (("input", "dem"), ("truth", "target"), ("prediction", "predicted"))
         }
-        heights["error"] = heights["prediction"] - heights["truth"]
-        low, high = np.nanmin(heights["truth"]), np.nanmax(heights["truth"])
-        wide = float(np.nanpercentile(np.abs(heights["error"]), ERROR_PERCENTILE)) or 1.0
+        colours, end = coloured_difference(heights["prediction"] - heights["truth"])
+        known = heights["truth"][np.isfinite(heights["truth"])]
+        shown = known if known.size else heights["input"]
         for axis, column in zip(row, columns, strict=True):
             axis.set_axis_off()
-            axis.set_title(f"error ±{wide:.1f} m" if column == "error" else column, fontsize=8)
+            axis.set_title(f"error ±{end:.1f} m" if column == "error" else column, fontsize=8)
             if column == "error":
-                axis.imshow(heights["error"], cmap="RdBu_r", vmin=-wide, vmax=wide)
+                axis.imshow(colours)
             elif column in heights:
-                axis.imshow(heights[column], cmap="terrain", vmin=low, vmax=high)
+                axis.imshow(heights[column], cmap="terrain", vmin=shown.min(), vmax=shown.max())
             else:
                 axis.imshow(_picture(column, crop[column]))
     figure.suptitle(title, fontsize=9)

@@ -1,15 +1,22 @@
-"""The network that a run begins with, and what its weights will say of themselves."""
+"""What a run begins with: samples, a network, and what its weights will say of themselves."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from pydantic import TypeAdapter
 
-from jspsr_cli.errors import GuideMismatch
+from jspsr_cli.errors import GuideMismatch, RunMismatch
 from jspsr_cli.training.config import TrainingConfig
-from jspsr_cli.training.dfc30 import TRUTH
+from jspsr_cli.training.dfc30 import TRUTH, SampleSet
 from jspsr_models import JSPSR, WeightsInfo, load_network
+from jspsr_models.errors import WeightsError
 from jspsr_models.info import NOT_STATED
+from jspsr_models.weights import locate
+
+# The keys of a training file that name the areas of a set.
+SETS = ("train_set", "valid_set")
 
 # What is derived from these inherits their licence.
 SHARE_ALIKE = {
@@ -18,34 +25,78 @@ SHARE_ALIKE = {
 }
 
 
-def first_network(config: TrainingConfig) -> tuple[JSPSR, WeightsInfo]:
+@dataclass(frozen=True)
+class Origin:
+    """What a run began with beside its settings: of each set how many samples and the SHA-256 of their names; what is
+    known of the weights of `model_kwargs.checkpoint`, if there are any.
+    """
+
+    samples: dict[str, tuple[int, str]]
+    weights: WeightsInfo | None
+
+
+ORIGIN = TypeAdapter(Origin)
+
+
+def first_network(
+    config: TrainingConfig, sets: Mapping[str, SampleSet], *, earlier: Origin | None
+) -> tuple[JSPSR, Origin]:
     """A new network, always the same for a seed, or the one of `model_kwargs.checkpoint`.
+
+    A run that goes on needs the structure only, and not the checkpoint; `earlier` is its origin.
 
     Raises:
         WeightsError: the checkpoint cannot be loaded.
         GuideMismatch: it is not the network of the configuration.
+        RunMismatch: samples or checkpoint are not those of `earlier`.
     """
+    samples = {name: (len(found.samples), _digest(found)) for name, found in sets.items()}
     wanted = {"inputs": config.inputs, "num_feature": config.model_kwargs.num_feature,
               "propagation": config.model_kwargs.spn}  # fmt: skip
-    if config.model_kwargs.checkpoint is None:
+    checkpoint = config.model_kwargs.checkpoint
+    if earlier is not None:
+        _check_origin(earlier, samples, checkpoint)
+    if earlier is not None or checkpoint is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return JSPSR(**wanted), _info(config, None)  # type: ignore[arg-type]
-    network, earlier = load_network(config.model_kwargs.checkpoint)
+            return JSPSR(**wanted), earlier or Origin(samples, None)  # type: ignore[arg-type]
+    network, info = load_network(checkpoint)
     for key, value in wanted.items():
         if getattr(network, key) != value:
             raise GuideMismatch(
-                f"{config.model_kwargs.checkpoint} is a network with {key} = {_shown(getattr(network, key))}, and the "
-                f"training file asks for {_shown(value)}: change one of them."
+                f"{checkpoint} is a network with {key} = {_shown(getattr(network, key))}, and the training file asks "
+                f"for {_shown(value)}: change one of them."
             )
-    return network, _info(config, earlier)
+    return network, Origin(samples, info)
+
+
+def _digest(found: SampleSet) -> str:
+    return hashlib.sha256("\n".join(sample.name for sample in found.samples).encode()).hexdigest()
+
+
+def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], checkpoint: str | None) -> None:
+    way_out = "restore them, give another --output, or --restart to throw the run away."
+    for name, now in samples.items():
+        then = earlier.samples[name]
+        if then != now:
+            count = f"{then[0]} then, {now[0]}{' others' * (then[0] == now[0])} now"
+            raise RunMismatch(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
+    if earlier.weights is None or checkpoint is None:
+        return
+    try:
+        with locate(checkpoint)[0].open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except (WeightsError, OSError):
+        return  # they are gone, and not needed
+    if sha256 != earlier.weights.sha256:
+        raise RunMismatch(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
 
 
 def _shown(value: object) -> str:
     return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _info(config: TrainingConfig, earlier: WeightsInfo | None) -> WeightsInfo:
+def weights_info(config: TrainingConfig, earlier: WeightsInfo | None) -> WeightsInfo:
     """What the new weights say; what they began with passes on its licence, attribution and training data."""
     trained_on = (
         f"{config.dataset}, {len(config.train_set)} areas ({', '.join(config.train_set)}): {config.dem} to {TRUTH} "

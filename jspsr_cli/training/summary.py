@@ -5,13 +5,10 @@ import html
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.colors import LightSource
 from matplotlib.image import imsave
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed, UnreadableRaster
@@ -19,21 +16,16 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
+from jspsr_cli.training.pictures import Colours, coloured, coloured_difference
 from jspsr_cli.training.results import OMISSIONS, PlaceResult
 from jspsr_cli.types import FloatArray
 from jspsr_models.files import appearing
-
-#: a picture: uint8 (rows, columns, 3 or 4)
-Colours = NDArray[Any]
 
 # Samples that a folder shows, and folders that a set of many cities shows.
 PICTURES, FOLDERS = 3, 24
 
 # Metres of canopy that are shown darkest.
 TALLEST = 25.0
-
-# Colours of differences end at this percentile of their size, so that one wild pixel does not bleach the rest.
-DIFFERENCE_PERCENTILE = 98.0
 
 # Samples left out that a place lists by name.
 LISTED = 500
@@ -143,23 +135,16 @@ def _tile(layer: str, pixels: dict[str, FloatArray], file: RasterFile) -> Colour
     if layer == GUIDE_LAYERS["image"]:
         return np.moveaxis(values, 0, -1).astype(np.uint8)
     if layer == GUIDE_LAYERS["mask"]:
-        return _coloured("tab20", values[0].astype(int))
+        return coloured("tab20", values[0].astype(int))
     if layer == GUIDE_LAYERS["canopy"]:
-        return _coloured("Greens", values[0] / TALLEST)
+        return coloured("Greens", values[0] / TALLEST)
     across = file.transform.a
-    return _coloured("gray", LightSource().hillshade(values[0], dx=across, dy=across))
-
-
-def _coloured(name: str, values: NDArray[Any]) -> Colours:
-    """Shares of the colour map, or whole numbers of its colours; NaN is transparent."""
-    colours: Colours = colormaps[name](values, bytes=True)
-    return colours
+    return coloured("gray", LightSource().hillshade(values[0], dx=across, dy=across))
 
 
 def _difference(pixels: dict[str, FloatArray]) -> str:
     dem = next((layer for layer in pixels if layer in DEM_LAYERS), None)
     if dem is None:
         return ""
-    above = pixels[dem][0] - pixels[TRUTH][0]
-    wide = max(float(np.nanpercentile(np.abs(above), DIFFERENCE_PERCENTILE)), 0.1)
-    return _figure(f"{dem} - {TRUTH}, ±{wide:.1f} m", _coloured("RdBu_r", above / wide / 2 + 0.5))
+    colours, end = coloured_difference(pixels[dem][0] - pixels[TRUTH][0])
+    return _figure(f"{dem} - {TRUTH}, ±{end:.1f} m", colours)

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from jspsr_cli import __version__
 from jspsr_cli.assess.metrics import Metrics
 from jspsr_cli.assess.table import CSV_NAME, JSON_NAME, Line
-from jspsr_cli.errors import OutputNotWritable, RunMismatch
+from jspsr_cli.errors import RunMismatch
+from jspsr_cli.locked import LOCK, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import Sample
 from jspsr_models import WeightsInfo
@@ -95,23 +96,30 @@ class ValidationFolder:
         wanted += [self.prediction(sample) for sample in samples if predictions]
         return _report(report, folder=self.path) if report and all(path.exists() for path in wanted) else None
 
-    def begin(self) -> None:
-        """Make the folder, remove what an earlier validation left in it, and say whose it is now.
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold the folder while the block runs; what an earlier validation left in it is removed first.
 
         Raises:
-            RunMismatch: it holds something that no validation wrote.
+            RunMismatch: another process validates in it, or it holds something that no validation wrote.
             OutputNotWritable: it cannot be made or written to.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            ours = OURS if (self.path / IDENTITY).exists() else ()
-            strange = [e.name for e in self.path.iterdir() if e.name not in ours and e.name[0] != "."]
-            if strange:
-                raise RunMismatch(f"{self.path} holds {strange[0]}, which no validation wrote: give another --output.")
-            self._write(None)
-            self._clear()
-        except OSError as error:
-            raise OutputNotWritable(f"{error.filename or self.path} cannot be written: {error.strerror}.") from error
+        busy = RunMismatch(f"Another jspsr validates in {self.path}: wait for it, or give another --output.")
+        self._check_ours()
+        with locked(self.path, busy=lambda: busy):
+            try:
+                self._write(None)
+                self._clear()
+            except OSError as error:
+                raise not_writable(self.path, error) from error
+            yield
+
+    def _check_ours(self) -> None:
+        ours = (*OURS, LOCK) if (self.path / IDENTITY).exists() else (LOCK,)
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        strange = [entry.name for entry in found if entry.name not in ours and entry.name[0] != "."]
+        if strange:
+            raise RunMismatch(f"{self.path} holds {strange[0]}, which no validation wrote: give another --output.")
 
     def finish(self, report: ValidationReport) -> None:
         """Say that all is there."""

@@ -84,11 +84,20 @@ def validate(
     work = _planned(settings, weights=weights, device=device, output=output)
     if not restart and (earlier := work.folder.finished(work.found.samples, predictions=predictions)):
         return earlier
-    work.folder.begin()
-    table, beyond = _compared(work, predictions=predictions, progress=progress or (lambda _share: None))
-    lines = _written(table, work, config=os.fspath(config))
-    notices = (SIMULATED_NOTICE if work.weights.simulated else None, beyond.sentence)
-    report = ValidationReport(
+    with work.folder.taken():
+        table, beyond = _compared(work, predictions=predictions, progress=progress or (lambda _share: None))
+        lines = _written(table, work, config=os.fspath(config))
+        notices = (SIMULATED_NOTICE if work.weights.simulated else None, beyond.sentence)
+        warnings += (*work.found.warnings, *filter(None, notices))
+        report = _report(work, lines, predictions=predictions, warnings=warnings, begun=begun)
+        work.folder.finish(report)
+    return report
+
+
+def _report(
+    work: Work, lines: tuple[Line, ...], *, predictions: bool, warnings: tuple[str, ...], begun: float
+) -> ValidationReport:
+    return ValidationReport(
         folder=str(work.folder.path),
         weights=work.weights.name,
         samples=len(work.found.samples),
@@ -97,10 +106,8 @@ def validate(
         lines=lines,
         already_done=False,
         seconds=round(time.monotonic() - begun, 3),
-        warnings=(*warnings, *work.found.warnings, *filter(None, notices)),
+        warnings=warnings,
     )
-    work.folder.finish(report)
-    return report
 
 
 def _planned(config: TrainingConfig, *, weights: str, device: str, output: str | os.PathLike[str] | None) -> Work:

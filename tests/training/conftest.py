@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.folder import TrainReport
+from jspsr_cli.training.loop import train
 from jspsr_cli.training.reading import read_config
 from tests.training.dataset import make_set, write_config
 from tests.training.prepared import Scene, make_scene, write_source
+from tests.training.running import CPU, Run
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,3 +52,14 @@ def source(tmp_path: Path) -> Path:
     for number, (city, id_) in enumerate([("Angers", "1"), ("Brest", "2"), ("Brest", "10"), ("Caen", "4")]):
         write_source(root, city, id_, number)
     return root
+
+
+@pytest.fixture
+def run(tmp_path: Path, small_set: Path) -> Run:
+    """Return a function that trains on the small set; keywords of `train`, and `keys` of the training file."""
+
+    def start(folder: str = "run", *, keys: dict[str, Any] | None = None, **options: Any) -> TrainReport:
+        config = write_config(tmp_path / "config.yaml", small_set, **(keys or {}))
+        return train(config, **{"output": tmp_path / folder, "hardware": CPU, **options})
+
+    return start

@@ -124,16 +124,12 @@ def test_ctrl_c_keeps_the_last_whole_epoch(
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_run(tmp_path: Path, small_set: Path) -> None:
-    config = write_config(tmp_path / "c.yaml", small_set, valid_set=["Caen"], epochs=2)
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "jspsr_cli", "train", str(config), "-o", str(folder), "--device", "cpu"]
+def test_validate_finds_the_metrics_of_two_processes(tmp_path: Path, small_set: Path) -> None:
+    config = write_config(tmp_path / "c.yaml", small_set, epochs=2)
+    command = [sys.executable, "-m", "jspsr_cli", "train", str(config), "-o", str(tmp_path / "run"), "--device", "cpu"]
     more = ["--devices", "2", "--strategy", "ddp", "--json"]
     done = subprocess.run([*command, *more], capture_output=True, text=True, check=True, timeout=300)
-    report = json.loads(done.stdout)  # so it was written once
-    assert done.stderr.count("epoch 2/2") == 1
-    assert report["epochs"] == 2
-    out = tmp_path / "out"
+    report, out = json.loads(done.stdout), tmp_path / "out"
     run("validate", config, "--weights", report["weights"], "-o", out, "--device", "cpu", "-q")
     metrics = json.loads((out / "metrics.json").read_text())["metrics"]
     # Three crops on two processes: each counts once.

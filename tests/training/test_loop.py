@@ -3,60 +3,19 @@
 import csv
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, RunMismatch, TrainingDiverged
-from jspsr_cli.training import losses
-from jspsr_cli.training.folder import TrainReport
+from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
+from jspsr_cli.training import losses, schedule
+from jspsr_cli.training.hardware import Hardware
 from jspsr_cli.training.keeping import EpochReport
-from jspsr_cli.training.loop import Hardware, train
 from jspsr_models import JSPSR, WeightsInfo, identity_checkpoint, load_network, save_network, to_released
-from tests.training.dataset import write_config
-
-CPU = Hardware(device="cpu")
-
-Run = Callable[..., TrainReport]
-
-
-class Stop(Exception):
-    """Ends a run from `on_epoch`."""
-
-
-@pytest.fixture
-def run(tmp_path: Path, small_set: Path) -> Run:
-    """Return a function that trains on the small set; keywords of `train`, and `keys` of the training file."""
-
-    def start(folder: str = "run", *, keys: dict[str, Any] | None = None, **options: Any) -> TrainReport:
-        config = write_config(tmp_path / "config.yaml", small_set, **(keys or {}))
-        return train(config, **{"output": tmp_path / folder, "hardware": CPU, **options})
-
-    return start
-
-
-def stop_after(number: int, error: BaseException) -> Callable[[EpochReport], None]:
-    def on_epoch(report: EpochReport) -> None:
-        if report.number == number:
-            raise error
-
-    return on_epoch
-
-
-def state_of(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path / "last.ckpt", weights_only=True)
-    return state
-
-
-def assert_same_tensors(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
+from tests.training.running import Run, Stop, assert_same_tensors, state_of, stop_after
 
 
 @pytest.mark.parametrize(
@@ -111,22 +70,6 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(run: Run, tmp_path: 
     for name in ("epochs.csv", "best.safetensors", "last.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
     assert whole["callbacks"] == cut["callbacks"]
-
-
-def test_the_same_command_again_does_nothing_and_more_epochs_go_on(run: Run, tmp_path: Path) -> None:
-    first = run()
-    before = (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns
-    again = run(on_epoch=stop_after(1, Stop()))
-    assert (again.already_done, again.best, again.epochs) == (True, first.best, 2)
-    assert (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns == before
-    # Cut off after the last epoch, before the report was written.
-    (tmp_path / "run" / "report.json").unlink()
-    rewritten = run()
-    assert (rewritten.already_done, rewritten.best, rewritten.resumed_after) == (False, first.best, 2)
-    more = run(epochs=3)
-    assert (more.already_done, more.resumed_after, more.epochs) == (False, 2, 3)
-    run("straight", epochs=3)
-    assert_same_tensors(*(state_of(tmp_path / name)["state_dict"] for name in ("run", "straight")))
 
 
 def test_a_seed_decides_all(run: Run, tmp_path: Path) -> None:
@@ -209,6 +152,56 @@ def test_weights_of_another_network_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+class Spoiling(torch.optim.SGD):
+    """Ruins the weights in the last step of the second epoch, after its loss was a number."""
+
+    steps = 0
+
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        Spoiling.steps += 1
+        if Spoiling.steps == 6:
+            self.param_groups[0]["params"][-1].data.fill_(math.nan)
+        return loss
+
+
+def test_weights_that_are_no_numbers_are_not_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spoiling, "steps", 0)
+    monkeypatch.setitem(schedule.OPTIMIZERS, "SGD", lambda parameters, o: Spoiling(parameters, lr=o.lr))
+    keys = {"optimizer": "SGD", "val_interval": 9}
+    kept: dict[str, bytes] = {}
+
+    def note(_: EpochReport) -> None:
+        kept.update({name: (tmp_path / "run" / name).read_bytes() for name in ("last.ckpt", "last.safetensors")})
+
+    with pytest.raises(TrainingDiverged, match="weights after epoch 2 are no numbers: the same command goes on from"):
+        run(keys=keys, on_epoch=note)
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in kept} == kept
+    assert state_of(tmp_path / "run")["epoch"] == 0
+    assert run(keys=keys).resumed_after == 1
+
+
+def test_weights_that_give_no_heights_are_not_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = JSPSR.forward
+
+    def forward(network: JSPSR, dem: torch.Tensor, **guides: torch.Tensor) -> torch.Tensor:
+        return predict(network, dem, **guides) * (1 if torch.is_grad_enabled() else math.inf)
+
+    monkeypatch.setattr(JSPSR, "forward", forward)
+    with pytest.raises(TrainingDiverged, match="weights after epoch 1 give no heights: the same command goes on from"):
+        run()
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize(("first", "said"), [(2, False), (3, True)])
+def test_pictures_of_crops_that_are_not_there(run: Run, tmp_path: Path, first: int, said: bool) -> None:
+    report = run(keys={"epochs": 1, "val_id_visual": first, "val_num_visual": 2})
+    sentence = "no pictures: val_id_visual is 3, and the validation set has 3 crops, counted from 0"
+    assert report.warnings == ((sentence,) if said else ())
+    assert (tmp_path / "run" / "sheets").exists() != said
+    assert run(keys={"epochs": 1, "val_id_visual": first}).warnings == ()  # none are asked for
+
+
 def test_share_alike_is_passed_on(run: Run, tmp_path: Path) -> None:
     run(keys={"epochs": 1, "input_data": {"FABDEM": 1, "canopy": 1}, "attribution": "me", "simulated": True})
     info = load_network(tmp_path / "run" / "last.safetensors")[1]
@@ -227,47 +220,6 @@ def test_a_loss_that_is_no_number_stops_with_the_batch(
     assert len(noted["crops"]) == 2
     assert all(name.split("/")[0] in ("Angers", "Brest") for name in noted["crops"])
     assert not (tmp_path / "run" / "last.ckpt").exists()
-
-
-def test_the_folder_of_another_run_is_refused_and_restart_throws_it_away(run: Run, tmp_path: Path) -> None:
-    run(keys={"epochs": 1})
-    with pytest.raises(RunMismatch, match="holds a run with another loss, seed: give another --output, or --restart"):
-        run(keys={"seed": 3, "loss": {"L1": 1}})
-    report = run(keys={"seed": 3, "epochs": 1}, restart=True)
-    assert (report.resumed_after, report.already_done) == (0, False)
-    (tmp_path / "run" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunMismatch, match=r"holds thesis.txt, which no run wrote"):
-        run(restart=True)
-    assert (tmp_path / "run" / "thesis.txt").exists()
-
-
-def test_two_processes_do_not_train_in_one_folder(run: Run) -> None:
-    def again(_: EpochReport) -> None:
-        run()
-
-    with pytest.raises(RunMismatch, match="Another jspsr trains in"):
-        run(on_epoch=again)
-
-
-class Hostile:
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
-        return (Path.touch, (Path("executed"),))  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("content", [b"", b"x" * 100, None], ids=["empty", "damaged", "hostile"])
-def test_a_state_that_is_damaged_or_holds_code_is_refused(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
-) -> None:
-    run(keys={"epochs": 1})
-    monkeypatch.chdir(tmp_path)
-    state = tmp_path / "run" / "last.ckpt"
-    if content is None:
-        torch.save({"epoch": 0, "callbacks": Hostile()}, state)
-    else:
-        state.write_bytes(content)
-    with pytest.raises(InvalidConfig, match=r"last.ckpt is damaged, or holds more than tensors .*: --restart"):
-        run(epochs=2)
-    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize(
@@ -300,38 +252,3 @@ def test_reduced_precision_keeps_heights_in_float32(run: Run, tmp_path: Path) ->
     network = load_network(tmp_path / "run" / "last.safetensors")[0]
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
     assert np.isfinite(seen[0].loss)
-
-
-def test_fewer_epochs_than_there_are(run: Run) -> None:
-    with pytest.raises(Stop):
-        run(epochs=4, on_epoch=stop_after(2, Stop()))
-    with pytest.raises(InvalidConfig, match="holds 2 epochs already, and 1 are asked for"):
-        run(epochs=1)
-
-
-@pytest.mark.parametrize("scheduler", ["CosineAnnealingLR", "OneCycleLR"])
-def test_rates_that_end_with_the_run_keep_their_epochs(run: Run, scheduler: str) -> None:
-    """With more epochs, the rates of those that are done would have been others."""
-    keys = {"scheduler": scheduler, "scheduler_kwargs": {}}
-    with pytest.raises(Stop):
-        run(keys=keys, epochs=2, on_epoch=stop_after(1, Stop()))
-    with pytest.raises(RunMismatch, match="another epochs"):
-        run(keys=keys, epochs=3)
-
-
-def test_the_state_is_whole_or_the_one_before(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that runs full while it is written, wherever the folder for temporary files lies."""
-    run(epochs=1)
-    before = (tmp_path / "run" / "last.ckpt").read_bytes()
-    save = torch.save
-
-    def full(thing: Any, file: Any, *arguments: Any, **options: Any) -> None:
-        save(thing, file, *arguments, **options)
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.raises(OSError, match="No space left"):
-            run(epochs=2)
-    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
-    assert run(epochs=2).resumed_after == 1

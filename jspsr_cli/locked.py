@@ -1,0 +1,73 @@
+"""One process at a time in a folder. The system lets go of the lock of a process that is killed."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from jspsr_cli.errors import JspsrError, OutputNotWritable
+
+# The file that is locked.
+LOCK = "jspsr.lock"
+
+# What file systems without locks answer: network shares whose lock service is off, some of FUSE's.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+def take_lock(folder: Path, *, busy: Callable[[], JspsrError]) -> FileLock:
+    """Lock `folder`, which exists, and return the lock, to be released. On failure an empty folder is removed.
+
+    Raises:
+        JspsrError: what `busy` returns, where another process has the lock.
+        OutputNotWritable: the folder cannot be written to, or its file system has no locks.
+    """
+    lock = FileLock(folder / LOCK)
+    ours = False
+    try:
+        ours = not (folder / LOCK).exists()
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise busy() from error
+    except (NotImplementedError, OSError) as error:
+        with suppress(OSError):
+            if ours:
+                (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+            raise OutputNotWritable(f"The file system of {folder} has no locks: write to another.") from error
+        raise not_writable(folder, error) from error
+    return lock
+
+
+@contextmanager
+def locked(folder: Path, *, busy: Callable[[], JspsrError]) -> Iterator[None]:
+    """Hold `folder`, which is made where it is missing, while the block runs; one that then holds nothing is removed.
+
+    What the block raises leaves as it is. Raises as `take_lock`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable(folder, error) from error
+    lock = take_lock(folder, busy=busy)
+    try:
+        yield
+    finally:
+        remove_if_empty(folder)
+        with suppress(OSError):  # of a share that is away
+            lock.release()
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove `folder` if nothing is in it but the lock: what others put there is not ours to remove."""
+    with suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {LOCK}:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def not_writable(path: Path, error: OSError) -> OutputNotWritable:
+    """What to raise where `error` says that nothing can be written to `path`."""
+    return OutputNotWritable(f"{error.filename or path} cannot be written: {error.strerror or error}.")
