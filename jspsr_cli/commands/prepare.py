@@ -66,8 +66,9 @@ def cli(
 ) -> None:
     """Make a training set of your own rasters, or of SOURCE, a folder like DFC30_source.
 
-    Samples with voids, flat water or ground that changed between the surveys are left out and counted. The same command
-    again goes on where it was ended. Beside the samples lie config.yaml for `jspsr train`, and summary.html.
+    Samples with voids, flat water or ground that changed between the surveys are left out, counted, and listed in
+    left_out.csv. The same command again goes on where it was ended. Beside the samples lie config.yaml for `jspsr
+    train`, and summary.html.
 
     \b
     jspsr prepare --terrain dtm.tif --dem cop30.tif --guide ortho.tif -o set --name Place
