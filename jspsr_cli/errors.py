@@ -97,6 +97,10 @@ class RunMismatch(InputError):
     """The folder of a run or a validation holds one of something else, or is in use."""
 
 
+class NotPublic(InputError):
+    """Part of the area asked for is not published at the resolution asked for."""
+
+
 class PredictionFailed(JspsrError):
     """The network returned something that is not a height, or the device failed."""
 
@@ -111,6 +115,18 @@ class TransformFailed(JspsrError):
 
 class WriteFailed(JspsrError):
     """The output could not be written to its end."""
+
+
+class FetchFailed(JspsrError):
+    """A server, or the way to it, failed for longer than was worth trying."""
+
+
+class MissingTile(JspsrError):
+    """A tile that the list of tiles names is not at its address."""
+
+
+class WrongTile(JspsrError):
+    """What was fetched is damaged, or is not what its name says."""
 
 
 class TrainingDiverged(JspsrError):

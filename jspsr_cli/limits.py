@@ -10,5 +10,12 @@ DEFAULT_WINDOW = 128
 # A quarter: with windows of 128 pixels, 1.8 pixels are computed for one that is written.
 DEFAULT_OVERLAP = 0.25
 
+# In metres around the area that a DEM is fetched for: what windows at its edge see of the ground beyond (1,024 m with
+# windows of 128 pixels of 8 m), the bicubic kernel and its margin (8 pixels of 31 m), and some more.
+DEFAULT_BUFFER = 1500.0
+
+# In gigabytes, of what was fetched: about fifty whole tiles of GLO-30.
+DEFAULT_CACHE_SIZE = 2.0
+
 # In metres, where neither the user nor the weights say otherwise.
 DEFAULT_RESOLUTION = 8.0

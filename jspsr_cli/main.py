@@ -22,8 +22,9 @@ import click
 from jspsr_cli import __version__
 from jspsr_cli.console import VERBOSITY, harmless
 
-# Name (also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
+# Name (with _ for - also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
 COMMANDS = {
+    "fetch-copernicus": "Fetch the 30 m DEM of an area, Copernicus GLO-30.",
     "enhance": "Make a bare-earth DEM from a global DEM and guides.",
     "prepare": "Make a training set of terrain models, DEMs and guides.",
     "train": "Train the network on your own or the paper's data.",
@@ -249,7 +250,7 @@ class LazyGroup(click.Group):
         """Replace what stands for a command by the command itself."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
-            command = import_module(f"jspsr_cli.commands.{name}").cli
+            command = import_module(f"jspsr_cli.commands.{name.replace('-', '_')}").cli
         return name, command, rest
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:

@@ -89,7 +89,7 @@ bounds = click.option(
 )
 
 bounds_argument = click.argument(
-    "bounds", nargs=-1, required=True, metavar="WEST,SOUTH,EAST,NORTH", callback=params.join_bounds
+    "bounds", nargs=-1, required=False, metavar="[WEST SOUTH EAST NORTH]", callback=params.join_bounds
 )
 
 like = click.option(

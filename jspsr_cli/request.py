@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jspsr_cli.errors import InvalidOption, OutputExists, OutputNotWritable
+from jspsr_cli.errors import InvalidOption, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.predict import Predictor
+from jspsr_cli.raster.writer import check_output
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo
 
@@ -77,7 +78,7 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
         InvalidOption: options that contradict each other, or no guide.
     """
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
-    _check_output(output)
+    check_output(output)
     check_distinct(output, [*inputs.paths, *others])
     _check_options(inputs, options)
 
@@ -96,20 +97,6 @@ def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:
         raise InvalidOption("--guide-bands and --stretch are about an orthophoto: give one with --guide.")
     if options.like and options.resolution:
         raise InvalidOption("--like takes the grid of a raster as it is: leave --resolution away.")
-
-
-def _check_output(output: Path) -> None:
-    folder = output.parent
-    if str(output).encode(errors="replace").decode() != str(output):
-        raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
-    if not folder.is_dir():
-        raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
-    if output.is_dir():
-        raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
-    if output.exists() and not output.is_file():
-        raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
-    if not os.access(folder, os.W_OK):
-        raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
 
 
 def check_distinct(output: Path, inputs: Sequence[str]) -> None:

@@ -87,7 +87,8 @@ def test_help_answers_in_time() -> None:
 
 def test_help_lists_the_commands_in_order() -> None:
     text = CliRunner().invoke(main.cli, ["-h"]).output
-    places = [text.index(f"  {name:<8}  {sentence}") for name, sentence in main.COMMANDS.items()]
+    width = max(map(len, main.COMMANDS))
+    places = [text.index(f"  {name:<{width}}  {sentence}") for name, sentence in main.COMMANDS.items()]
     assert places == sorted(places)
 
 

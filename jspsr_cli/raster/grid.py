@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyproj
 from affine import Affine
@@ -66,16 +66,19 @@ class Grid:
     height: int
 
     def __post_init__(self) -> None:
-        if not is_metric(self.crs):
-            raise InvalidGrid(
-                f"The target CRS {name_of(self.crs)} is not projected in metres: choose one that is with --crs, "
-                "for example the local UTM zone."
-            )
+        self._check_crs()
         t = self.transform
         if t.b != 0 or t.d != 0 or t.a <= 0 or t.e >= 0:
             raise InvalidGrid("The target grid must be north-up, neither rotated nor flipped.")
         if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             raise InvalidGrid(f"A grid of {self.width} x {self.height} pixels cannot be written.")
+
+    def _check_crs(self) -> None:
+        if not is_metric(self.crs):
+            raise InvalidGrid(
+                f"The target CRS {name_of(self.crs)} is not projected in metres: choose one that is with --crs, "
+                "for example the local UTM zone."
+            )
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -108,7 +111,18 @@ class Grid:
     def part(self, row: int, col: int, height: int, width: int) -> "Grid":
         """The same lattice of pixels, from `row`, `col` on; may reach beyond this grid on any side."""
         shifted = self.transform * Affine.translation(col, row)
-        return Grid(self.crs, shifted, width, height)
+        return replace(self, transform=shifted, width=width, height=height)
+
+
+class DegreeGrid(Grid):
+    """As `Grid`, on a lattice in longitude and latitude that a product is published on: its lengths are degrees.
+
+    For products as they are; what is computed of them has a `Grid` in metres.
+    """
+
+    def _check_crs(self) -> None:
+        if not self.crs.is_geographic:
+            raise InvalidGrid(f"{name_of(self.crs)} is not longitude and latitude.")
 
 
 def horizontal(crs: CRS) -> CRS:

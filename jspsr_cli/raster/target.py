@@ -75,7 +75,7 @@ def is_lonlat(bounds: Bounds) -> bool:
     return max(abs(west), abs(east), east - west) <= TURN and max(abs(south), abs(north)) <= 90
 
 
-def _in_one_piece(bounds: Bounds) -> Bounds:
+def in_one_piece(bounds: Bounds) -> Bounds:
     """`bounds` in degrees with the west less than the east."""
     west, south, east, north = bounds
     return (west, south, east, north) if west < east else (west, south, east + TURN, north)
@@ -111,7 +111,7 @@ def _like(request: TargetRequest) -> Grid:
 def _asked(
     request: TargetRequest, extents: Sequence[Extent], *, guide: Extent, common: Bounds, area: Area | None
 ) -> Grid:
-    lonlat = [_in_one_piece(request.bounds)] if request.bounds and is_lonlat(request.bounds) else []
+    lonlat = [in_one_piece(request.bounds)] if request.bounds and is_lonlat(request.bounds) else []
     lonlat = [_cut(box, common) for box in lonlat]
     places = [*lonlat, *([project_bounds(area.bounds, area.crs, WGS84)] if area else [])]
     for box, extent in product(places, extents):

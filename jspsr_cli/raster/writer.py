@@ -32,9 +32,27 @@ def disk_bytes(grid: Grid, *, kept: int) -> int:
     return int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - kept
 
 
-def check_disk(output: Path, grid: Grid, *, kept: int) -> None:
-    """Raise OutputNotWritable where the disk of `output` has too little room for what `grid` still needs."""
-    need = disk_bytes(grid, kept=kept)
+def check_output(output: Path) -> None:
+    """Raise OutputNotWritable where no file can be written under the name `output`."""
+    folder = output.parent
+    if str(output).encode(errors="replace").decode() != str(output):
+        raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
+    if not folder.is_dir():
+        raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
+    if output.is_dir():
+        raise OutputNotWritable(f"{output} is a folder: give the name of a file in it.")
+    if output.exists() and not output.is_file():
+        raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
+    if not os.access(folder, os.W_OK):
+        raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
+
+
+def check_disk(output: Path, grid: Grid, *, kept: int, beside: int = 0) -> None:
+    """Raise OutputNotWritable where the disk of `output` has too little room for what `grid` still needs.
+
+    `beside` are the bytes that the work needs for other things there.
+    """
+    need = disk_bytes(grid, kept=kept) + beside
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
@@ -57,8 +75,10 @@ def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: 
     return same and younger and all(found.get(key) == value for key, value in tags.items())
 
 
-def publish(rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str]) -> None:
-    """Make the COG of `rows`, all float32 rows of `grid` in a file, and give it its name.
+def publish(
+    rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str], title: str = "bare-earth elevation"
+) -> None:
+    """Make the COG of `rows`, all float32 rows of `grid` in a file, and give it its name; `title` is what they are.
 
     What it needs on the way lies beside `rows`.
 
@@ -70,9 +90,7 @@ def publish(rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str]) ->
     try:
         if rows.stat().st_size != 4 * grid.width * grid.height:
             raise JspsrError(f"{rows} does not hold {grid.height} rows of {grid.width}; this is a bug in jspsr.")
-        described = rows.with_name("heights.vrt")
-        described.write_bytes(_description(rows.name, grid, tags))
-        gdal_copy(described, finished, driver="COG", **LAYOUT, **OVERVIEWS)
+        gdal_copy(describe(rows, grid, tags=tags, title=title), finished, driver="COG", **LAYOUT, **OVERVIEWS)
         with finished.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(finished, output)
@@ -83,8 +101,8 @@ def publish(rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str]) ->
         raise WriteFailed(f"{output} cannot be written: {reason(error)}.") from error
 
 
-def _description(rows_name: str, grid: Grid, tags: Mapping[str, str]) -> bytes:
-    """A VRT that shows GDAL the bare rows in the file `rows_name` as a raster."""
+def describe(rows: Path, grid: Grid, *, tags: Mapping[str, str], title: str) -> Path:
+    """Write a VRT beside `rows`, all float32 rows of `grid` in a file, that shows them to GDAL as a raster."""
     vrt = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     _add(vrt, "SRS", grid.crs.to_wkt())
     _add(vrt, "GeoTransform", ", ".join(repr(value) for value in grid.transform.to_gdal()))
@@ -92,15 +110,16 @@ def _description(rows_name: str, grid: Grid, tags: Mapping[str, str]) -> bytes:
     for key, value in tags.items():
         _add(metadata, "MDI", value, key=key)
     band = _add(vrt, "VRTRasterBand", dataType="Float32", band="1", subClass="VRTRawRasterBand")
-    _add(band, "Description", "bare-earth elevation")
+    _add(band, "Description", title)
     _add(band, "UnitType", "metre")
     _add(band, "NoDataValue", repr(NODATA))
-    _add(band, "SourceFilename", rows_name, relativetoVRT="1")
+    _add(band, "SourceFilename", rows.name, relativetoVRT="1")
     for name, offset in {"ImageOffset": 0, "PixelOffset": 4, "LineOffset": 4 * grid.width}.items():
         _add(band, name, str(offset))
     _add(band, "ByteOrder", "LSB")
-    text: bytes = ElementTree.tostring(vrt, encoding="utf-8")
-    return text
+    described = rows.with_suffix(".vrt")
+    described.write_bytes(ElementTree.tostring(vrt, encoding="utf-8"))
+    return described
 
 
 def _add(parent: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:

@@ -1,0 +1,1 @@
+"""Fetching what `enhance` needs from public archives: only the bytes that are needed, each once."""
