@@ -27,6 +27,7 @@ COMMANDS = {
     "fetch-copernicus": "Fetch the 30 m DEM of an area, Copernicus GLO-30.",
     "enhance": "Make a bare-earth DEM from a global DEM and guides.",
     "prepare": "Make a training set of terrain models, DEMs and guides.",
+    "simulate": "Make a training set of scenes that are made up.",
     "train": "Train the network on your own or the paper's data.",
     "validate": "Compare weights with the truth of validation areas.",
     "weights": "List, fetch, check and convert trained networks.",
