@@ -1,5 +1,6 @@
 """The distribution of errors as a picture; needs the extra `train`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from jspsr_models.files import appearing
 
 # The picture ends where this percentile of the largest errors of any source lies.
 WIDEST_PERCENTILE = 99.0
-BINS = 100  # up to there
+
+# Bins up to there: half the square root of the pixels, within these limits. With more, few pixels look like noise.
+FEWEST_BINS, MOST_BINS = 10, 100
 
 
 def plot_errors(path: Path, pools: Mapping[str, Pool], *, order: Sequence[str], title: str) -> None:
@@ -26,16 +29,18 @@ def plot_errors(path: Path, pools: Mapping[str, Pool], *, order: Sequence[str], 
     density, within = figure.subplots(1, 2)
     for source in sources:
         errors = pools[source].errors
-        counts, edges = np.histogram(errors, bins=2 * BINS, range=(-wide, wide))
+        bins = min(MOST_BINS, max(FEWEST_BINS, math.isqrt(errors.size) // 2))
+        counts, edges = np.histogram(errors, bins=2 * bins, range=(-wide, wide))
         density.stairs(counts / errors.size / np.diff(edges), edges, label=source)
-        reach = np.linspace(0, wide, BINS + 1)
+        reach = np.linspace(0, wide, MOST_BINS + 1)
         counts, _ = np.histogram(np.abs(errors), bins=reach)
         within.plot(reach, np.insert(np.cumsum(counts), 0, 0) / errors.size, label=source)
     density.axvline(0, color="grey", linewidth=0.5)
     within.axhline(LE_SHARE, color="grey", linewidth=0.5)
-    density.set(xlabel="error in metres", ylabel="share of pixels per metre")
+    density.set(xlabel="error (height minus truth) in metres", ylabel="share of pixels per metre")
     within.set(xlabel="absolute error in metres", ylabel="share of pixels within it", ylim=(0, 1))
     density.legend()
+    within.legend(loc="lower right")
     figure.suptitle(title)
     with appearing(path) as part:
         figure.savefig(part, format="png", dpi=100)

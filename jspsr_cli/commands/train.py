@@ -59,22 +59,21 @@ def cli(
             config,
             hardware=hardware,
             on_epoch=lambda epoch: console.notice(_line(epoch)),
+            on_warning=console.warn,
             progress=progress,
             **choices,
         )
     if hardware.follows:
         return  # the first process reports
-    for warning in report.warnings:
-        console.warn(warning)
     result = asdict(report)
     if not as_json:
-        del result["warnings"]  # said above, on stderr
+        del result["warnings"]  # said already, on stderr
     echo_result(result, as_json=as_json)
 
 
 def _line(epoch: "EpochReport") -> str:
+    known = f"RMSE {epoch.metrics.rmse:.3f} m (upsampled input {epoch.input_rmse:.3f} m)" if epoch.metrics else ""
+    if not epoch.number:
+        return f"before training: {known}"
     text = f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.5f}, {epoch.samples_per_second:.0f} crops/s"
-    if epoch.metrics is None:
-        return text
-    known = f"RMSE {epoch.metrics.rmse:.3f} m (upsampled input {epoch.input_rmse:.3f} m)"
-    return f"{text}, {known}{', best so far' * epoch.best}"
+    return f"{text}{', ' * bool(known)}{known}{', best so far' * epoch.best}"

@@ -28,7 +28,8 @@ def cli(config: Path, as_json: bool, quiet: bool, **choices: Any) -> None:
 
     Beside the network stand the upsampled input and, where the set has them, FABDEM and FATHOM: by area and overall,
     each metric averaged over samples as in the paper (at 3 m over their tiles), and pooled, of all pixels together.
-    The same command again does no work twice.
+    The predictions have no data in the outer 6 pixels of a sample, where a network is unreliable (so cover what you
+    need with `jspsr enhance` instead). The same command again does no work twice.
 
     \b
     jspsr validate configs/8m-image.yaml --weights jspsr-8m-image --data-root data
@@ -38,9 +39,7 @@ def cli(config: Path, as_json: bool, quiet: bool, **choices: Any) -> None:
 
     console = Console(quiet=quiet)
     with console.following("jspsr_cli"), console.share("validating") as progress:
-        report = validate(config, progress=progress, **choices)
-    for warning in report.warnings:
-        console.warn(warning)
+        report = validate(config, on_warning=console.warn, progress=progress, **choices)
     if as_json:
         echo_result({**asdict(report), "lines": [line.flat() for line in report.lines]}, as_json=True)
         return

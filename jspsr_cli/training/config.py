@@ -4,6 +4,8 @@ The keys are those of the training files published with the paper, which are acc
 nothing here are named in a warning. The last keys of `TrainingConfig` are additions.
 """
 
+import difflib
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -24,8 +26,19 @@ UNDEFINED_LOSSES = ("norm", "ssim", "bce")
 # The network has two residual blocks a level, always.
 BLOCKS = 2
 
-Positive = Annotated[int, Field(gt=0)]
+# Counts, epochs and metres of height beyond it are slips of the hand, and lists that long fill the memory.
+MOST = 100_000
+
+# Each is a process of its own; more than any machine here has cores.
+MOST_WORKERS = 128
+
+# What the generators of random numbers take.
+SEEDS = 2**64
+
+Positive = Annotated[int, Field(gt=0, le=MOST)]
+Name = Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
 Length = Annotated[float, Field(gt=0)]
+Height = Annotated[float, Field(ge=-MOST, le=MOST)]
 
 
 def _one_value(only: Any, why: str) -> AfterValidator:
@@ -42,7 +55,7 @@ def _one_value(only: Any, why: str) -> AfterValidator:
 class _Table(BaseModel):
     """A table of keys. One without a value (`resume:` and nothing more) is as good as not given."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -56,17 +69,20 @@ class ScalingOptions(_Table):
     """Scaling of heights above the base, in metres; see `jspsr_cli.scaling`."""
 
     log: Annotated[bool, _one_value(True, "the network works on logarithmic heights")] = True
-    min: float | None = None
-    max: float | None = None
+    min: Height | None = None
+    max: Height | None = None
     scale_mask: Annotated[bool, _one_value(True, "enhance scales land use")] = True
 
 
 class ModelOptions(_Table):
-    """Structure of the network; `checkpoint` are the weights that it begins with."""
+    """Structure of the network; `checkpoint` are the weights that it begins with.
+
+    Without `num_feature` or `spn` it is that of these weights, without weights the paper's.
+    """
 
     num_block: Annotated[int, _one_value(BLOCKS, "the network has two blocks a level")] = BLOCKS
-    num_feature: Annotated[int, Field(ge=3, le=256)] = 32
-    spn: bool = True
+    num_feature: Annotated[int, Field(ge=3, le=256)] | None = None
+    spn: bool | None = None
     pretrained: Annotated[bool, _one_value(False, "the encoder has no weights of another task")] = False
     checkpoint: str | None = None
 
@@ -85,7 +101,7 @@ class SchedulerOptions(_Table):
     max_lr: Length | None = None
     step_size: Positive = 100
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.5
-    warmup_epoch: Annotated[int, Field(ge=0)] = 3
+    warmup_epoch: Annotated[int, Field(ge=0, le=MOST)] = 3
 
 
 class EarlyStop(_Table):
@@ -98,8 +114,8 @@ class EarlyStop(_Table):
 class TrainingConfig(_Table):
     """A training file. Lengths in metres, sizes in pixels; `resolution` is that of the training grid."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
-    dataset: Annotated[str, Field(pattern=r"^[\w.+-]+$")] = "DFC30"
+    name: Name
+    dataset: Name = "DFC30"
     data_root: str | None = None
     work_root: str | None = None
     train_set: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -107,7 +123,7 @@ class TrainingConfig(_Table):
     resolution: Length
     input_data: dict[str, int]
 
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] = 0
     preload: bool = False
     relative: Annotated[bool, _one_value(True, "heights are relative to the base of their sample")] = True
     augment: bool = True
@@ -146,7 +162,7 @@ class TrainingConfig(_Table):
     val_save_visual: Any = None
 
     # Additions.
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     skip_incomplete: bool = False
@@ -168,6 +184,8 @@ class TrainingConfig(_Table):
             if bands != GUIDE_CHANNELS.get(name, 1):
                 raise ValueError(f"input_data gives {name} {bands} bands, and it has {GUIDE_CHANNELS.get(name, 1)}")
         low, high = self.height_range
+        if low >= 0:
+            raise ValueError("tensor_kwargs.min is 0 or more, and the lowest ground, which is 0, must be above it")
         if high - low <= 1:
             raise ValueError("tensor_kwargs has a range of heights of 1 m or less")
         both = sorted(set(self.train_set) & set(self.valid_set))
@@ -200,4 +218,11 @@ def _known(names: Any, known: Any, key: str, *, undefined: tuple[str, ...] = ())
                 f"{key} {name} is named in published files but defined nowhere; known are {', '.join(known)}"
             )
         if name not in known:
-            raise ValueError(f"{key} has no {name!r:.40}; known are {', '.join(known)}")
+            raise ValueError(f"{key} has no {name!r:.40}{meant(name, known)}; known are {', '.join(known)}")
+
+
+def meant(given: Any, known: Iterable[str]) -> str:
+    """A question in brackets, with a space before it: the one of `known` that `given` is close to, if there is one."""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(given).lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[near[0]]}?)" if near else ""

@@ -1,5 +1,6 @@
 """Batches of crops for the training library."""
 
+import os
 import time
 from collections.abc import Generator
 from typing import Any
@@ -11,6 +12,11 @@ from torch.utils.data import DataLoader
 from jspsr_cli.errors import InvalidConfig
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.crops import Crops, EpochSampler, Item
+
+
+def _cores() -> int:
+    """Cores that this process may use, where the system tells, else those that there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class TimedLoader(DataLoader[Item]):
@@ -58,7 +64,8 @@ class CropData(pl.LightningDataModule):
 
     def _loader(self, crops: Crops, *, seed: int | None, **options: Any) -> TimedLoader:
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        workers = self._config.workers
+        # More processes than cores or crops only cost memory.
+        workers = min(self._config.workers, len(crops), _cores())
         return TimedLoader(
             crops,
             sampler=EpochSampler(crops, seed=seed, rank=rank, world=world),

@@ -28,8 +28,8 @@ OURS = (SETTINGS, BEGUN_WITH, REPORT, BEST, LAST, STATE, CURVES, DIVERGED, SHEET
 # Keys that do not decide what the weights become, or (epochs, early_stop) only how far they come.
 FREE = {
     "data_root", "work_root", "workers", "preload", "epochs", "early_stop", "valid_batch_size", "metric", "licence",
-    "attribution", "simulated", "val_id_visual", "val_num_visual", "verbose", "monitor_app", "resume",
-    "train_num_visual", "val_save_visual",
+    "attribution", "simulated", "skip_incomplete", "val_id_visual", "val_num_visual", "verbose", "monitor_app",
+    "resume", "train_num_visual", "val_save_visual",
 }  # fmt: skip
 
 
@@ -39,7 +39,9 @@ ENDING = ("CosineAnnealingLR", "OneCycleLR")
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a run came to. `best` is the value of `best_metric`; where it was `already_done`, nothing was trained."""
+    """What a run came to. `best` is the value of `best_metric`, after `best_epoch`: 0 if no epoch was better than the
+    weights that the run began with. Where it was `already_done`, nothing was trained.
+    """
 
     folder: str
     weights: str
@@ -166,7 +168,9 @@ class RunFolder:
         if self._follows:
             return
         try:
-            for name in OURS if self._restart else (REPORT,):
+            # Without a state, the best weights are those that a run began with which made no epoch.
+            gone = (REPORT,) if (self.path / STATE).exists() else (REPORT, BEST)
+            for name in OURS if self._restart else gone:
                 path = self.path / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             settings = yaml.safe_dump(self._config.model_dump(mode="json"), sort_keys=False)
@@ -178,10 +182,10 @@ class RunFolder:
 
     def report(self, keeper: RunKeeper, *, resumed_after: int, warnings: tuple[str, ...]) -> TrainReport:
         """What a run that ends now came to, but for the time it took."""
-        epochs = len(keeper.curves)
+        epochs = keeper.epochs
         return TrainReport(
             folder=str(self.path),
-            weights=str(self.path / (BEST if keeper.best_epoch else LAST)),
+            weights=str(self.path / (LAST if keeper.best is None else BEST)),
             epochs=epochs,
             stopped_early=epochs < self._config.epochs,
             best_metric=self._config.best_metric,

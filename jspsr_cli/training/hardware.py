@@ -51,8 +51,17 @@ class Hardware:
         return self.several and any(os.environ.get(rank, "0") != "0" for rank in RANKS)
 
 
-def make_trainer(config: TrainingConfig, where: Hardware, folder: Path, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def make_trainer(
+    config: TrainingConfig,
+    where: Hardware,
+    folder: Path,
+    callbacks: Sequence[pl.Callback],
+    *,
+    evaluate_first: bool = False,
+) -> pl.Trainer:
     """The training library's loop: all of it but the steps, the evaluation and what is kept.
+
+    With `evaluate_first`, a run that does not go on from a state evaluates its weights before it trains them.
 
     Raises:
         InvalidOption: the hardware is not there, or cannot do what is asked.
@@ -76,7 +85,7 @@ def make_trainer(config: TrainingConfig, where: Hardware, folder: Path, callback
             callbacks=[*early, *callbacks],
             logger=TensorBoardLogger(folder, name="", version=BOARD),
             log_every_n_steps=1,
-            num_sanity_val_steps=0,
+            num_sanity_val_steps=-1 if evaluate_first else 0,  # the library's word for all of the evaluation
             use_distributed_sampler=False,
             enable_checkpointing=False,
             plugins=[WholeCheckpoints()],

@@ -1,9 +1,10 @@
 """What a run writes into its folder at the end of every epoch."""
 
 import csv
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from jspsr_cli.assess.metrics import METRIC_NAMES, Metrics
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.data import TimedLoader
-from jspsr_cli.training.module import TrainingModule
+from jspsr_cli.training.module import Judged, TrainingModule
 from jspsr_cli.training.sheets import picture_sheet
 from jspsr_cli.types import Progress
 from jspsr_models import WeightsInfo, save_network
@@ -29,6 +30,8 @@ class EpochReport:
     """One epoch: `number` from 1; `loss` of the training; `metrics` and `input_rmse` (of the upsampled input) in
     metres if there was an evaluation; `best` whether no earlier one was better. Of the training without the evaluation:
     `samples_per_second`, which are crops, and `waited`, the share of the time in which it waited for them.
+
+    The weights that a run begins with have the number 0, and NaN for what is of the training.
     """
 
     number: int
@@ -64,15 +67,21 @@ class RunKeeper(pl.Callback):
         config: TrainingConfig,
         info: WeightsInfo,
         *,
+        begun_with: WeightsInfo | None,
         on_epoch: Callable[[EpochReport], None] | None,
         progress: Progress | None,
     ) -> None:
-        self._folder, self._config, self._info = folder, config, info
+        self._folder, self._config, self._info, self._begun_with = folder, config, info, begun_with
         self._on_epoch, self._progress = on_epoch, progress
         self._started = self._seconds = 0.0
         self.best: float | None = None
         self.best_epoch = 0
         self.curves: list[dict[str, float]] = []
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs that are done."""
+        return int(self.curves[-1]["epoch"]) if self.curves else 0
 
     def state_dict(self) -> dict[str, Any]:
         """What is resumed from, in plain values."""
@@ -82,6 +91,21 @@ class RunKeeper(pl.Callback):
         """Go on from `state_dict`."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.curves = list(state_dict["curves"])
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the weights that the run begins with, with what is known of them: an epoch has to be better."""
+        module, known = cast(TrainingModule, pl_module), self._begun_with
+        if module.result is None or known is None:
+            return
+        report = self._report(0, module.result, loss=math.nan, learning_rate=math.nan, speed=math.nan, waited=math.nan)
+        self.curves.append(_row(report))
+        if trainer.is_global_zero:
+            theirs = replace(self._info, licence=known.licence, attribution=known.attribution,
+                             trained_on=known.trained_on, simulated=known.simulated)  # fmt: skip
+            save_network(module.result_network, self._folder / BEST, theirs)
+            if self._on_epoch:
+                self._on_epoch(report)
+        module.result, module.pictures = None, {}
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Begin to measure the time of training."""
@@ -100,7 +124,16 @@ class RunKeeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what this epoch made."""
         module = cast(TrainingModule, pl_module)
-        report = self._report(trainer, module)
+        loader, measured = cast(TimedLoader, trainer.train_dataloader), trainer.callback_metrics
+        crops = trainer.num_training_batches * self._config.train_batch_size
+        report = self._report(
+            trainer.current_epoch + 1,
+            module.result,
+            loss=float(measured["train_total"]),
+            learning_rate=float(measured["lr"]),
+            speed=crops / self._seconds,
+            waited=loader.waited / self._seconds,
+        )
         self.curves.append(_row(report))
         if trainer.is_global_zero:
             self._write_curves()
@@ -109,27 +142,28 @@ class RunKeeper(pl.Callback):
             if module.pictures:
                 self._write_sheet(module, report)
         # Else an epoch without an evaluation would report the one before.
-        module.result, module.pictures = None, []
+        module.result, module.pictures = None, {}
         trainer.save_checkpoint(self._folder / STATE)
         if self._on_epoch and trainer.is_global_zero:
             self._on_epoch(report)
 
-    def _report(self, trainer: pl.Trainer, module: TrainingModule) -> EpochReport:
-        number, loader = trainer.current_epoch + 1, cast(TimedLoader, trainer.train_dataloader)
-        output, before = module.result or (None, None)
+    def _report(
+        self, number: int, result: Judged | None, *, loss: float, learning_rate: float, speed: float, waited: float
+    ) -> EpochReport:
+        output, before = result or (None, None)
         better = output is not None and self._is_better(getattr(output, METRIC_NAMES[self._config.best_metric]))
         if better and output:
             self.best, self.best_epoch = getattr(output, METRIC_NAMES[self._config.best_metric]), number
         return EpochReport(
             number=number,
             of=self._config.epochs,
-            loss=float(trainer.callback_metrics["train_total"]),
-            learning_rate=float(trainer.callback_metrics["lr"]),
+            loss=loss,
+            learning_rate=learning_rate,
             metrics=output,
             input_rmse=before.rmse if before else None,
             best=better,
-            samples_per_second=trainer.num_training_batches * self._config.train_batch_size / self._seconds,
-            waited=loader.waited / self._seconds,
+            samples_per_second=speed,
+            waited=waited,
         )
 
     def _is_better(self, value: float) -> bool:
@@ -151,6 +185,7 @@ class RunKeeper(pl.Callback):
             folder / f"epoch_{report.number:04d}.png",
             module.pictures,
             scale=HeightScale(*self._config.height_range),
+            border=self._config.val_border,
             title=f"epoch {report.number}" + (f", RMSE {report.metrics.rmse:.3f} m" if report.metrics else ""),
         )
 

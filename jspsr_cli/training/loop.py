@@ -12,18 +12,20 @@ import torch
 
 from jspsr_cli.errors import PredictionFailed
 from jspsr_cli.predict import exact_products
+from jspsr_cli.training.cautions import cautions
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.crops import Crops
 from jspsr_cli.training.data import CropData
 from jspsr_cli.training.dfc30 import find_samples
 from jspsr_cli.training.folder import RunFolder, TrainReport
 from jspsr_cli.training.hardware import Hardware, make_trainer, quiet
-from jspsr_cli.training.keeping import STATE, EpochReport, RunKeeper
+from jspsr_cli.training.keeping import BEST, STATE, EpochReport, RunKeeper
 from jspsr_cli.training.limits import Beyond
 from jspsr_cli.training.module import TrainingModule
 from jspsr_cli.training.reading import read_config
 from jspsr_cli.training.start import SETS, first_network, weights_info
 from jspsr_cli.training.stopping import Stopper
+from jspsr_cli.training.warned import Warned
 from jspsr_cli.types import Progress
 
 
@@ -37,6 +39,7 @@ def train(
     restart: bool = False,
     hardware: Hardware | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> TrainReport:
     """Train a network as a training file says; the same call again goes on where the last one ended.
@@ -49,7 +52,8 @@ def train(
         start: weights to begin with, by name or path, in place of `model_kwargs.checkpoint`.
         restart: throw away what the folder holds of an earlier run.
         hardware: where to train.
-        on_epoch: called after every epoch.
+        on_epoch: called after every epoch, and with number 0 for weights that are begun with.
+        on_warning: called with each warning as soon as it is known; all of them are in the report too.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
@@ -60,16 +64,18 @@ def train(
     """
     begun, where = time.monotonic(), hardware or Hardware()
     settings, found = read_config(config, data_root=data_root, epochs=epochs)
+    warned = Warned(None if where.follows else on_warning)
+    warned(*found)
     if start is not None:
         begin = settings.model_kwargs.model_copy(update={"checkpoint": start})
         settings = settings.model_copy(update={"model_kwargs": begin})
     path = Path(output or Path(settings.work_root or "runs") / settings.name)
     folder = RunFolder(path, settings, restart=restart, follows=where.follows)
     if earlier := folder.finished():
-        return replace(earlier, already_done=True, seconds=0.0, warnings=found)
+        return replace(earlier, already_done=True, seconds=0.0, warnings=warned.all)
     with folder.taken():
-        report = _run(settings, folder, where, on_epoch=on_epoch, progress=progress)
-        report = replace(report, seconds=round(time.monotonic() - begun, 3), warnings=found + report.warnings)
+        report = _run(settings, folder, where, on_epoch=on_epoch, warned=warned, progress=progress)
+        report = replace(report, seconds=round(time.monotonic() - begun, 3))
         folder.finish(report)
     return report
 
@@ -80,6 +86,7 @@ def _run(
     where: Hardware,
     *,
     on_epoch: Callable[[EpochReport], None] | None,
+    warned: Warned,
     progress: Progress | None,
 ) -> TrainReport:
     """The training proper; nothing is written before all that can be known to fail has been tried."""
@@ -87,23 +94,25 @@ def _run(
     sets = {name: find_samples(settings, getattr(settings, name)) for name in SETS}
     network, origin = first_network(settings, sets, earlier=folder.origin() if done else None)
     training, validation = (Crops(sets[name], settings, training=name == "train_set") for name in SETS)
+    warned(*(warning for found in sets.values() for warning in found.warnings))
+    warned(*cautions(settings, pictured_of=len(validation)))
     # Also finds what cannot be read, before hours of training.
     beyond = Beyond() if where.follows else training.beyond() + validation.beyond()
+    warned(beyond.sentence)
     data = CropData(settings, training=training, validation=validation)
-    module = TrainingModule(network, settings, training=training, folder=folder.path)
-    info = weights_info(settings, origin.weights)
-    keeper = RunKeeper(folder.path, settings, info, on_epoch=on_epoch, progress=progress)
+    module = TrainingModule(network, settings, training=training, validation=validation, folder=folder.path)
+    info = weights_info(settings, network, origin.weights)
+    keeper = RunKeeper(folder.path, settings, info, begun_with=origin.weights, on_epoch=on_epoch, progress=progress)
     stopper = Stopper(follows=where.follows)
     with quiet(), stopper.watching():
-        trainer = make_trainer(settings, where, folder.path, [keeper, stopper])
+        trainer = make_trainer(
+            settings, where, folder.path, [keeper, stopper], evaluate_first=origin.weights is not None and not done
+        )  # fmt: skip
         folder.begin(origin)
         _fit(trainer, module, data, state=folder.path / STATE if done else None)
-    found = [warning for name in SETS for warning in sets[name].warnings]
-    found += [sentence for sentence in (beyond.sentence,) if sentence]
-    if settings.val_num_visual and settings.val_id_visual >= len(validation):
-        found.append(f"no pictures: val_id_visual is {settings.val_id_visual}, and the validation set has "
-                     f"{len(validation)} crops, counted from 0")  # fmt: skip
-    return folder.report(keeper, resumed_after=done, warnings=tuple(found))
+    if keeper.best is not None and not keeper.best_epoch:
+        warned(f"no epoch was better than the weights that the run began with: {BEST} holds those")
+    return folder.report(keeper, resumed_after=done, warnings=warned.all)
 
 
 def _fit(trainer: pl.Trainer, module: TrainingModule, data: CropData, *, state: Path | None) -> None:

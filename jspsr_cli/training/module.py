@@ -37,10 +37,12 @@ class TrainingModule(pl.LightningModule):
     Several processes agree on what ends the training: one that left the others alone would have them wait for ever.
 
     `result` are the metrics of the last evaluation, of the network and of the upsampled input, or None before one;
-    `pictures` the crops of it that are to be shown.
+    `pictures` the crops of it that are to be shown, by name.
     """
 
-    def __init__(self, network: JSPSR, config: TrainingConfig, *, training: Crops, folder: Path) -> None:
+    def __init__(
+        self, network: JSPSR, config: TrainingConfig, *, training: Crops, validation: Crops, folder: Path
+    ) -> None:
         super().__init__()
         self.network = network.train()  # loaded weights come in evaluation mode, and the library leaves it so
         self.average: AveragedModel | None = None
@@ -48,8 +50,11 @@ class TrainingModule(pl.LightningModule):
             average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
             self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         self.result: Judged | None = None
-        self.pictures: list[dict[str, FloatArray]] = []
-        self._config, self._training_crops, self._folder = config, training, folder
+        self.pictures: dict[str, dict[str, FloatArray]] = {}
+        self._config, self._folder = config, folder
+        self._training_crops, self._validation_crops = training, validation
+        first = config.val_id_visual % len(validation)
+        self._pictured = range(first, first + config.val_num_visual)
         self._scale = HeightScale(*config.height_range)
         self._rates = learning_rates(config)
         self._judged: dict[int, Judged] = {}
@@ -107,12 +112,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the evaluation before."""
-        self.result, self._judged, self.pictures = None, {}, []
+        self.result, self._judged, self.pictures = None, {}, {}
         self._shown, self._no_heights = {}, False
 
     def validation_step(self, batch: dict[str, Tensor], _number: int) -> None:
         """Compare the crops of a batch with their truth."""
-        if self.current_epoch + 1 < self._config.val_start_epoch:
+        if self.current_epoch + 1 < self._config.val_start_epoch and not self.trainer.sanity_checking:
             return
         predicted = self._predict(self.result_network, batch)
         loss = losses_of(predicted, batch["target"], weights=self._config.loss)["total"]
@@ -129,8 +134,7 @@ class TrainingModule(pl.LightningModule):
             )
             if output.errors.size:
                 self._judged[index] = (sample_metrics(output), sample_metrics(before))
-            first = self._config.val_id_visual
-            if first <= index < first + self._config.val_num_visual:
+            if index in self._pictured:
                 planes = {name: plane[i] for name, plane in arrays.items() if np.ndim(plane[i])}
                 self._shown[index] = {**planes, "base": arrays["base"][i]}
 
@@ -142,10 +146,12 @@ class TrainingModule(pl.LightningModule):
         """
         parts = self._of_all((self._no_heights, self._judged, self._shown))
         if any(no_heights for no_heights, _, _ in parts):
+            if self.trainer.sanity_checking:
+                self._stop("The weights to begin with give no heights: begin with others.")
             self._diverged("give no heights")
         self._judged = {index: judged for _, part, _ in parts for index, judged in part.items()}
         shown = {index: planes for _, _, part in parts for index, planes in part.items()}
-        self.pictures = [shown[index] for index in sorted(shown)]
+        self.pictures = {self._validation_crops.name(index): shown[index] for index in sorted(shown)}
         if not self._judged:
             return
         # In the order of the crops, so that the mean does not depend on how they were shared out.

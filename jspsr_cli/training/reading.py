@@ -1,6 +1,5 @@
 """Training files (YAML) to a checked `TrainingConfig`."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from jspsr_cli.errors import InvalidConfig
-from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.config import TrainingConfig, meant
 
 # Keys of the published files that mean nothing here, each with the values that need no warning.
 WITHOUT_MEANING: Mapping[str, tuple[Any, ...]] = {
@@ -32,15 +31,34 @@ SCHEDULER_KEYS: Mapping[str, set[str]] = {
 }
 
 
+# What is to be written where the library that checks speaks of Python.
+KINDS: Mapping[str, str] = {
+    "tuple_type": "write a list: [one, another]",
+    "dict_type": "write keys and their values: {key: value}",
+    "model_type": "write keys and their values: {key: value}",
+    "string_type": "write a text, in quotes where it looks like a number",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a finite number",
+    "string_pattern_mismatch": "write letters, digits and .+-_, and begin with one of the first two",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also refuses a key that is there twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dictionary."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for i, key in enumerate(keys) if key in keys[:i]), None)
+        twice = next((i for i, key in enumerate(keys) if key in keys[:i]), None)
         if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice} is there twice", node.start_mark)
+            mark = node.value[twice][0].start_mark
+            raise yaml.constructor.ConstructorError(None, None, f"the key {keys[twice]} is there twice", mark)
         return dict(super().construct_mapping(node, deep))
 
 
@@ -65,9 +83,9 @@ def read_config(path: str | os.PathLike[str], **instead: Any) -> tuple[TrainingC
         raise InvalidConfig(f"{label} is not a training file: it is no YAML{where} ({why}).") from error
     if not isinstance(raw, dict):
         raise InvalidConfig(f"{label} is not a training file: it holds no keys; configs/ has examples.")
-    raw |= {key: value for key, value in instead.items() if value is not None}
     try:
-        config = TrainingConfig.model_validate(raw)
+        TrainingConfig.model_validate(raw)  # what is replaced below may be wrong too
+        config = TrainingConfig.model_validate(raw | {k: value for k, value in instead.items() if value is not None})
     except ValidationError as error:
         raise InvalidConfig(f"{label}: {_sentence(error.errors(include_url=False)[0])}.") from error
     return config, _warnings(config, label)
@@ -90,9 +108,13 @@ def _sentence(problem: ErrorDetails) -> str:
         return f"the key {where} is missing"
     if problem["type"] == "extra_forbidden":
         *tables, key = problem["loc"]
-        near = difflib.get_close_matches(str(key), _keys_of(tables), n=1)
-        return f"there is no key {where:.80}" + (f" (did you mean {near[0]}?)" if near else "")
+        return f"there is no key {where:.80}{meant(key, _keys_of(tables))}"
     message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    if problem["type"] == "invalid_key":
+        return f"the key {where:.80} is no text: put it into quotes"
+    message = KINDS.get(problem["type"], message)
+    if problem["type"] == "literal_error":
+        message += meant(problem["input"], problem["ctx"]["expected"].split("'")[1::2])
     if not where:
         return message
     return f"{where} = {problem['input']!r:.80}: {message[:1].lower()}{message[1:]}"

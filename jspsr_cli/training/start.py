@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 
-from jspsr_cli.errors import GuideMismatch, RunMismatch
+from jspsr_cli.errors import GuideMismatch, ReadFailed, RunMismatch
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import TRUTH, SampleSet
 from jspsr_models import JSPSR, WeightsInfo, load_network
@@ -18,6 +19,9 @@ from jspsr_models.weights import locate
 # The keys of a training file that name the areas of a set.
 SETS = ("train_set", "valid_set")
 
+# What the network has of the weights that it begins with, where the training file does not say it.
+FROM_WEIGHTS = ("num_feature", "propagation")
+
 # What is derived from these inherits their licence.
 SHARE_ALIKE = {
     "FABDEM": "CC BY-NC-SA 4.0, inherited from FABDEM",
@@ -27,8 +31,8 @@ SHARE_ALIKE = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run began with beside its settings: of each set how many samples and the SHA-256 of their names; what is
-    known of the weights of `model_kwargs.checkpoint`, if there are any.
+    """What a run began with beside its settings: of each set how many samples, and the SHA-256 of their names and
+    files; what is known of the weights of `model_kwargs.checkpoint`, if there are any.
     """
 
     samples: dict[str, tuple[int, str]]
@@ -51,17 +55,17 @@ def first_network(
         RunMismatch: samples or checkpoint are not those of `earlier`.
     """
     samples = {name: (len(found.samples), _digest(found)) for name, found in sets.items()}
-    wanted = {"inputs": config.inputs, "num_feature": config.model_kwargs.num_feature,
-              "propagation": config.model_kwargs.spn}  # fmt: skip
     checkpoint = config.model_kwargs.checkpoint
     if earlier is not None:
         _check_origin(earlier, samples, checkpoint)
     if earlier is not None or checkpoint is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return JSPSR(**wanted), earlier or Origin(samples, None)  # type: ignore[arg-type]
+            origin = earlier or Origin(samples, None)
+            known = {name: getattr(origin.weights, name) for name in FROM_WEIGHTS} if origin.weights else {}
+            return JSPSR(inputs=config.inputs, **known | _asked(config)), origin
     network, info = load_network(checkpoint)
-    for key, value in wanted.items():
+    for key, value in {"inputs": config.inputs, **_asked(config)}.items():
         if getattr(network, key) != value:
             raise GuideMismatch(
                 f"{checkpoint} is a network with {key} = {_shown(getattr(network, key))}, and the training file asks "
@@ -70,8 +74,29 @@ def first_network(
     return network, Origin(samples, info)
 
 
+def _asked(config: TrainingConfig) -> dict[str, Any]:
+    """What the configuration itself says of the structure of the network, as `JSPSR` calls it."""
+    options = config.model_kwargs
+    asked = {"num_feature": options.num_feature, "propagation": options.spn}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _digest(found: SampleSet) -> str:
-    return hashlib.sha256("\n".join(sample.name for sample in found.samples).encode()).hexdigest()
+    """SHA-256 of names and bytes: the same for a copy elsewhere, another for one changed pixel.
+
+    Raises:
+        ReadFailed: a file is gone or breaks off.
+    """
+    digest = hashlib.sha256()
+    for sample in found.samples:
+        digest.update(sample.name.encode())
+        for file in (sample.dem, sample.truth, *sample.guides.values()):
+            try:
+                with open(file.path, "rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+            except OSError as error:
+                raise ReadFailed(f"{file.path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
 
 
 def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], checkpoint: str | None) -> None:
@@ -79,7 +104,7 @@ def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], check
     for name, now in samples.items():
         then = earlier.samples[name]
         if then != now:
-            count = f"{then[0]} then, {now[0]}{' others' * (then[0] == now[0])} now"
+            count = f"{then[0]} then, {now[0]}{' others or changed ones' * (then[0] == now[0])} now"
             raise RunMismatch(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
     if earlier.weights is None or checkpoint is None:
         return
@@ -96,7 +121,7 @@ def _shown(value: object) -> str:
     return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
-def weights_info(config: TrainingConfig, earlier: WeightsInfo | None) -> WeightsInfo:
+def weights_info(config: TrainingConfig, network: JSPSR, earlier: WeightsInfo | None) -> WeightsInfo:
     """What the new weights say; what they began with passes on its licence, attribution and training data."""
     trained_on = (
         f"{config.dataset}, {len(config.train_set)} areas ({', '.join(config.train_set)}): {config.dem} to {TRUTH} "
@@ -105,9 +130,9 @@ def weights_info(config: TrainingConfig, earlier: WeightsInfo | None) -> Weights
     info = WeightsInfo(
         name=config.name,
         sha256="",
-        inputs=config.inputs,
-        num_feature=config.model_kwargs.num_feature,
-        propagation=config.model_kwargs.spn,
+        inputs=network.inputs,
+        num_feature=network.num_feature,
+        propagation=network.propagation,
         resolution=config.resolution,
         height_range=config.height_range,
         window=config.patch_size,

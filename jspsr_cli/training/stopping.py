@@ -71,6 +71,10 @@ class Stopper(pl.Callback):
         """Take the place of the training library's handlers, with which SIGTERM would end with exit code 0."""
         self._watch()
 
+    def on_sanity_check_start(self, *_: Any) -> None:
+        """Do so before the first evaluation too."""
+        self._watch()
+
     def _hold_back(self, handler: Handler, number: int, frame: FrameType | None) -> None:
         if self._pending is not None:
             handler(number, frame)

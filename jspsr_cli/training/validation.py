@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -20,17 +20,22 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.samples import SamplePixels, write_heights
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.blend import join_tiles
+from jspsr_cli.tiling.windows import BORDER
 from jspsr_cli.training.config import DEM_LAYERS, TrainingConfig
 from jspsr_cli.training.crops import scaled_heights, tile_starts, tiles_of
 from jspsr_cli.training.dfc30 import Sample, SampleSet, find_samples
 from jspsr_cli.training.limits import Beyond, count_beyond
 from jspsr_cli.training.reading import read_config
 from jspsr_cli.training.validated import PLOT, ValidationFolder, ValidationReport, made_of
+from jspsr_cli.training.warned import Warned
 from jspsr_cli.types import FloatArray, Progress
 from jspsr_models import WeightsInfo, load_network
 
 # What the table calls what was compared with the truth, beside the layers of other elevation models.
 NETWORK, INPUT = "network", "input"
+
+# What a sample's prediction has heights for: `enhance` would blend the rest away with the next windows.
+INSIDE = slice(BORDER, -BORDER)
 
 #: in the order of the tables and of the plot
 SOURCES = (NETWORK, INPUT, *DEM_LAYERS)
@@ -61,6 +66,7 @@ def validate(
     device: str = "auto",
     predictions: bool = True,
     restart: bool = False,
+    on_warning: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> ValidationReport:
     """Compare a network, its upsampled input and other elevation models with the truth of the validation areas.
@@ -73,23 +79,26 @@ def validate(
         device: where the network runs.
         predictions: whether to write a GeoTIFF a sample.
         restart: throw away what the folder holds of an earlier validation.
+        on_warning: called with each warning as soon as it is known; all of them are in the report too.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
         JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
         WeightsError: the weights cannot be loaded.
     """
-    begun = time.monotonic()
-    settings, warnings = read_config(config, data_root=data_root)
+    begun, warned = time.monotonic(), Warned(on_warning)
+    settings, found = read_config(config, data_root=data_root)
+    warned(*found)
     work = _planned(settings, weights=weights, device=device, output=output)
+    warned(*work.found.warnings, SIMULATED_NOTICE if work.weights.simulated else None)
     if not restart and (earlier := work.folder.finished(work.found.samples, predictions=predictions)):
+        warned(*earlier.warnings)
         return earlier
     with work.folder.taken():
         table, beyond = _compared(work, predictions=predictions, progress=progress or (lambda _share: None))
+        warned(beyond.sentence)
         lines = _written(table, work, config=os.fspath(config))
-        notices = (SIMULATED_NOTICE if work.weights.simulated else None, beyond.sentence)
-        warnings += (*work.found.warnings, *filter(None, notices))
-        report = _report(work, lines, predictions=predictions, warnings=warnings, begun=begun)
+        report = _report(work, lines, predictions=predictions, warnings=warned.all, begun=begun)
         work.folder.finish(report)
     return report
 
@@ -160,7 +169,9 @@ def _written(table: Table, work: Work, *, config: str) -> tuple[Line, ...]:
         raise ReadFailed(f"No sample of {', '.join(work.config.valid_set)} has a valid pixel of the truth: look there.")
     folder, info = work.folder.path, work.weights
     write_table(folder, lines, about={"config": config, "weights": info.name, "sha256": info.sha256})
-    plot_errors(folder / PLOT, table.pools(), order=SOURCES, title=info.name)
+    title = (f"{info.name}, {len(work.found.samples)} samples, without the outer {work.config.val_border:.0%} at each "
+             "edge of what the network sees")  # fmt: skip
+    plot_errors(folder / PLOT, table.pools(), order=SOURCES, title=title)
     return tuple(lines)
 
 
@@ -194,7 +205,7 @@ def _enter(
 
 
 def _write_prediction(work: Work, sample: Sample, heights: FloatArray) -> None:
-    """Write the heights of a sample with the tags of an output of `enhance`."""
+    """Write the heights of a sample, void in its unreliable border, with the tags of an output of `enhance`."""
     path, starts, size = work.folder.prediction(sample), work.starts, work.config.patch_size
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,4 +217,6 @@ def _write_prediction(work: Work, sample: Sample, heights: FloatArray) -> None:
     options = option_tags(resolution=sample.truth.transform.a, window=size, overlap=overlap,
                           precision=work.predictor.precision)  # fmt: skip
     tags = {**weights_tags(work.weights), **made_of_tags, **vertical_tags([sample.dem], None), **options}
-    write_heights(path, heights, like=sample.truth, tags=tags)
+    inside = np.full_like(heights, np.nan)
+    inside[INSIDE, INSIDE] = heights[INSIDE, INSIDE]
+    write_heights(path, inside, like=sample.truth, tags=tags)

@@ -21,6 +21,9 @@ from jspsr_models.weights import WeightsEntry, check_sha256, locate, record_sha2
 # What a file says about a network and its tensors show: they must agree.
 _STRUCTURE = ("inputs", "num_feature", "propagation")
 
+# What the names in the state of a training begin with, which holds more than the network.
+IN_TRAINING = "network."
+
 
 def load_network(
     path_or_name: str | os.PathLike[str],
@@ -140,6 +143,8 @@ def _naming(tensors: Mapping[str, Tensor], label: str) -> Callable[[str], str]:
     for naming in (released_name, str):
         if naming(stem) in tensors:
             return naming
+    if f"{IN_TRAINING}{stem}" in tensors:
+        raise WeightsError(f"{label} is the state of a training; give best.safetensors or last.safetensors beside it.")
     raise WeightsError(f"{label} lacks the tensor {released_name(stem)}; it holds no JSPSR network.")
 
 

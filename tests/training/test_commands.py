@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from jspsr_cli import extras
 from jspsr_cli.main import cli
+from jspsr_models import WeightsInfo, identity_checkpoint, save_network
 from tests.training.dataset import write_config
 
 
@@ -28,7 +29,10 @@ def config(tmp_path: Path, small_set: Path) -> Path:
 def test_train_then_validate(config: Path, tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("train", config, "--data-root", small_set, "--device", "cpu", "--json")
-    (line,) = result.stderr.splitlines()
+    *said, line = result.stderr.splitlines()
+    assert [text.split(" is ")[0] for text in said] == [
+        "jspsr: warning: train_batch_size", "jspsr: warning: patch_size"
+    ]  # fmt: skip
     assert line.startswith("epoch 1/1: loss ")
     assert "RMSE" in line
     assert line.endswith("m), best so far")
@@ -83,7 +87,25 @@ def test_mistakes_end_with_2(
 def test_keys_without_meaning_are_a_warning(tmp_path: Path, small_set: Path) -> None:
     config = write_config(tmp_path / "c.yaml", small_set, epochs=1, verbose=True)
     result = run("train", config, "-o", tmp_path / "run", "--device", "cpu", "-q")
-    assert result.stderr == f"jspsr: warning: {config}: keys without meaning here were left out: verbose\n"
+    first, *others = result.stderr.splitlines()
+    assert first == f"jspsr: warning: {config}: keys without meaning here were left out: verbose"
+    assert len(others) == 2  # of the settings of the small set; each is said once
+    again = run("validate", config, "--weights", tmp_path / "run" / "best.safetensors", "-o", tmp_path / "out")
+    assert again.stderr.splitlines()[0] == first
+    assert again.stderr.count("jspsr: warning") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder in which nothing can be made")
+@pytest.mark.parametrize("output", ["file/run", "/proc/run"])
+@pytest.mark.parametrize("command", ["train", "validate"])
+def test_outputs_that_cannot_be_made(config: Path, tmp_path: Path, command: str, output: str) -> None:
+    (tmp_path / "file").touch()
+    weights = tmp_path / "mine.safetensors"
+    info = WeightsInfo(name="mine", sha256="", inputs=("image",), num_feature=4)
+    save_network(identity_checkpoint(), weights, info)
+    more = ("--weights", weights) if command == "validate" else ()
+    result = run(command, config, *more, "-o", tmp_path / output, "--device", "cpu", "-q", code=2)
+    assert "cannot be written: " in result.stderr.splitlines()[-1]
 
 
 def test_a_missing_extra_names_the_command_that_installs_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

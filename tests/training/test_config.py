@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def test_numbers_that_yaml_takes_for_text_are_numbers(path: Path) -> None:
     assert read_config(path)[0].optimizer_kwargs.weight_decay == 1e-6
 
 
+def test_a_key_that_is_no_text(path: Path) -> None:
+    path.write_text(write(path).read_text() + "5: a\n")
+    with pytest.raises(InvalidConfig, match=r": the key 5 is no text: put it into quotes\.$"):
+        read_config(path)
+
+
 def test_an_empty_key_is_one_not_given(path: Path) -> None:
     config, _ = read_config(write(path, scheduler_kwargs=None, seed=None, patch_size=None))
     assert (config.scheduler_kwargs.step_size, config.seed, config.patch_size) == (100, 0, 128)
@@ -106,11 +113,25 @@ def test_an_empty_key_is_one_not_given(path: Path) -> None:
             "no key optimizer_kwargs.weight_decey (did you mean weight_decay?).",
         ),
         ({"epochs": 0}, "epochs = 0: input should be greater than 0."),
-        ({"epochs": "many"}, "epochs = 'many': input should be a valid integer"),
-        ({"name": "../x"}, "name = '../x': "),
+        ({"epochs": "many"}, "epochs = 'many': write a whole number."),
+        ({"epochs": 10**11}, "epochs = 100000000000: input should be less than or equal to 100000."),
+        ({"workers": 100_000}, "workers = 100000: input should be less than or equal to 128."),
+        ({"seed": 10**26}, "seed = 100000000000000000000000000: input should be less than "),
+        ({"optimizer_kwargs": {"lr": math.inf}}, "optimizer_kwargs.lr = inf: write a finite number."),
+        ({"loss": {"L1": math.nan}}, "loss.L1 = nan: write a finite number."),
+        ({"resolution": math.inf}, "resolution = inf: write a finite number."),
+        ({"tensor_kwargs": {"max": math.inf}}, "tensor_kwargs.max = inf: write a finite number."),
+        ({"tensor_kwargs": {"min": 5}}, "tensor_kwargs.min is 0 or more, and the lowest ground"),
+        ({"name": "../x"}, "name = '../x': write letters, digits and .+-_"),
+        ({"name": ".."}, "name = '..': write letters, digits and .+-_"),
+        ({"name": 5}, "name = 5: write a text, in quotes where it looks like a number."),
+        ({"train_set": "Nice"}, "train_set = 'Nice': write a list: [one, another]."),
+        ({"optimizer_kwargs": 5}, "optimizer_kwargs = 5: write keys and their values: {key: value}."),
+        ({"best_metric": "rmse"}, "'LE95' or 'PSNR' (did you mean RMSE?)."),
+        ({"optimizer": "adamw"}, "'SGD' or 'RMSprop' (did you mean AdamW?)."),
         ({"name": None}, "the key name is missing."),
         ({"loss": {"ssim": 1}}, "loss ssim is named in published files but defined nowhere; known are L1, L2, Grad"),
-        ({"loss": {"l1": 1}}, "loss has no 'l1'; known are L1, L2, Grad, berhu."),
+        ({"loss": {"l1": 1}}, "loss has no 'l1' (did you mean L1?); known are L1, L2, Grad, berhu."),
         ({"loss": {"L1": 0}}, "loss has no weight above 0."),
         ({"metric": {"SSIM": {}}}, "metric has no 'SSIM'; known are RMSE"),
         ({"input_data": {"image": 3}}, "input_data names exactly one of COP30, FABDEM, FATHOM."),
@@ -119,7 +140,7 @@ def test_an_empty_key_is_one_not_given(path: Path) -> None:
         ({"input_data": {"COP30": 1, "mask": 1}}, "input_data gives mask 1 bands, and it has 15."),
         ({"input_data": {"COP30": 1, "radar": 1}}, "input_data has no 'radar'"),
         ({"tensor_kwargs": {"log": False}}, "tensor_kwargs.log = False: only true is supported"),
-        ({"tensor_kwargs": {"min": 10, "max": 10.5}}, "range of heights of 1 m or less"),
+        ({"tensor_kwargs": {"min": -10, "max": -9.5}}, "range of heights of 1 m or less"),
         ({"relative": False}, "relative = False: only true is supported"),
         ({"normalize": True}, "normalize = True: only false is supported"),
         ({"model_name": "EDSR"}, "model_name = 'EDSR': only jspsr is supported, since no other network is here."),
@@ -146,7 +167,7 @@ def test_mistakes_are_one_sentence(path: Path, changes: dict[str, Any], sentence
     ("text", "sentence"),
     [
         ("name: [", "it is no YAML in line 1 ("),
-        ("name: a\nname: b\n", "it is no YAML in line 1 (the key name is there twice)."),
+        ("name: a\n\nname: b\n", "it is no YAML in line 3 (the key name is there twice)."),
         ("name: !!python/object/apply:os.system ['true']\n", "it is no YAML in line 1 (could not determine"),
         ("just text", "it holds no keys; configs/ has examples."),
         ("", "it holds no keys"),
@@ -175,6 +196,8 @@ def test_what_is_given_elsewhere_goes_first_and_is_checked(path: Path) -> None:
     assert read_config(write(path), epochs=7, data_root=None)[0].epochs == 7
     with pytest.raises(InvalidConfig, match=r"epochs = -1"):
         read_config(path, epochs=-1)
+    with pytest.raises(InvalidConfig, match=r"epochs = 0"):
+        read_config(write(path, epochs=0), epochs=7)
 
 
 @pytest.mark.parametrize("name", ["8m-image", "8m-image-mask", "3m-image", "3m-image-mask"])
@@ -195,5 +218,5 @@ def test_the_paper_s_8m_configuration_is_the_published_one(path: Path) -> None:
     assert differing <= {"name", "verbose", "monitor_app", "preload", "resume", "metric", "val_id_visual", "train_set",
                          "val_save_visual", "optimizer_kwargs", "early_stop", "model_kwargs"}  # fmt: skip
     assert ours.optimizer_kwargs.model_dump() == published.optimizer_kwargs.model_dump()
-    assert ours.model_kwargs.model_dump() == published.model_kwargs.model_dump()
+    assert ours.model_kwargs.model_dump() == {**published.model_kwargs.model_dump(), "spn": True}
     assert ours.early_stop.model_dump() == published.early_stop.model_dump()

@@ -1,18 +1,21 @@
 """The folder of a run: what is refused, what goes on, what is left alone."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 import torch
 from filelock import FileLock
 
 from jspsr_cli.errors import BadTrainingSet, InvalidConfig, OutputNotWritable, RunMismatch, TrainingDiverged
 from jspsr_cli.training.keeping import EpochReport
 from jspsr_models import WeightsInfo, identity_checkpoint, load_network, save_network
+from tests.training.dataset import layer_path, rewrite
 from tests.training.running import Run, Stop, assert_same_tensors, state_of, stop_after
 
 
@@ -135,6 +138,15 @@ def test_what_is_finished_needs_neither_data_nor_first_weights(run: Run, own_set
     assert (again.already_done, again.best) == (True, first.best)
 
 
+def test_first_weights_of_a_run_without_an_epoch_do_not_stay(run: Run, tmp_path: Path, start: Path) -> None:
+    with pytest.raises(Stop):
+        run(start=str(start), on_epoch=stop_after(0, Stop()))
+    assert (tmp_path / "run" / "best.safetensors").exists()
+    report = run(keys={"val_start_epoch": 9})
+    assert (report.best, Path(report.weights).name) == (None, "last.safetensors")
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
 def test_what_goes_on_does_not_need_the_first_weights(run: Run, tmp_path: Path, start: Path) -> None:
     run("whole", start=str(start))
     with pytest.raises(Stop):
@@ -159,7 +171,7 @@ def test_other_first_weights_under_the_same_name_are_refused(run: Run, start: Pa
 @pytest.mark.parametrize(
     ("city", "renamed", "sentence"),
     [("Angers", None, r"samples of train_set are not .* \(6 then, 5 now\)"),
-     ("Caen", "7", r"samples of valid_set are not .* \(3 then, 3 others now\)")],
+     ("Caen", "7", r"samples of valid_set are not .* \(3 then, 3 others or changed ones now\)")],
 )  # fmt: skip
 def test_other_samples_are_refused(run: Run, own_set: Path, city: str, renamed: str | None, sentence: str) -> None:
     run(data_root=str(own_set), epochs=1)
@@ -167,6 +179,37 @@ def test_other_samples_are_refused(run: Run, own_set: Path, city: str, renamed: 
         path.rename(path.with_name(path.name.replace("2", renamed, 1))) if renamed else path.unlink()
     with pytest.raises(RunMismatch, match=sentence):
         run(data_root=str(own_set))
+
+
+def test_what_the_error_of_a_bad_file_advises_is_not_refused(run: Run, own_set: Path) -> None:
+    run(data_root=str(own_set), epochs=1)
+    stray = own_set / "DFC30_8m" / "Brest" / "COP30" / "notes.tif"
+    stray.touch()
+    with pytest.raises(BadTrainingSet, match="or set skip_incomplete: true"):
+        run(data_root=str(own_set))
+    assert run(data_root=str(own_set), keys={"skip_incomplete": True}).resumed_after == 1
+
+
+@pytest.mark.parametrize(("layer", "refused"), [("RGEALTI", True), ("BDORTHO", True), ("FABDEM", False)])
+def test_changed_pixels_are_refused_and_a_copy_goes_on(
+    run: Run, tmp_path: Path, own_set: Path, layer: str, refused: bool
+) -> None:
+    """FABDEM lies in the set and is not trained on."""
+    run(data_root=str(own_set), epochs=1)
+    copy = own_set.rename(tmp_path / "moved")
+    for path in copy.rglob("*.tif"):
+        os.utime(path, ns=(0, 0))
+    path = layer_path(copy / "DFC30_8m" / "Brest", "1", layer)
+    before = path.read_bytes()
+    with rasterio.open(path) as dataset:
+        values = dataset.read()
+    values[0, 0, 0] += 1
+    rewrite(path, values)
+    if refused:
+        with pytest.raises(RunMismatch, match=r"of train_set are not .* \(6 then, 6 others or changed ones now\)"):
+            run(data_root=str(copy))
+        path.write_bytes(before)
+    assert run(data_root=str(copy)).resumed_after == 1
 
 
 def test_restart_throws_nothing_away_where_the_data_are_gone(run: Run, tmp_path: Path, own_set: Path) -> None:

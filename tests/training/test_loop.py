@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
-from jspsr_cli.training import losses, schedule
+from jspsr_cli.training import keeping, losses, schedule
 from jspsr_cli.training.hardware import Hardware
 from jspsr_cli.training.keeping import EpochReport
 from jspsr_models import JSPSR, WeightsInfo, identity_checkpoint, load_network, save_network, to_released
+from jspsr_models.errors import WeightsError
 from tests.training.running import Run, Stop, assert_same_tensors, state_of, stop_after
 
 
@@ -193,13 +195,93 @@ def test_weights_that_give_no_heights_are_not_kept(run: Run, tmp_path: Path, mon
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-@pytest.mark.parametrize(("first", "said"), [(2, False), (3, True)])
-def test_pictures_of_crops_that_are_not_there(run: Run, tmp_path: Path, first: int, said: bool) -> None:
-    report = run(keys={"epochs": 1, "val_id_visual": first, "val_num_visual": 2})
-    sentence = "no pictures: val_id_visual is 3, and the validation set has 3 crops, counted from 0"
-    assert report.warnings == ((sentence,) if said else ())
-    assert (tmp_path / "run" / "sheets").exists() != said
-    assert run(keys={"epochs": 1, "val_id_visual": first}).warnings == ()  # none are asked for
+@pytest.mark.parametrize(("first", "shown"), [(2, ["Caen/2"]), (438, ["Caen/0", "Caen/1"])])
+def test_pictures_of_crops_that_are_not_there(
+    run: Run, monkeypatch: pytest.MonkeyPatch, first: int, shown: list[str]
+) -> None:
+    pictured: list[str] = []
+    monkeypatch.setattr(keeping, "picture_sheet", lambda _path, crops, **_: pictured.extend(crops))
+    said: list[str] = []
+    run(keys={"epochs": 1, "val_id_visual": first, "val_num_visual": 2}, on_warning=said.append)
+    assert pictured == shown
+    sentence = "val_id_visual is 438, and the validation set has 3 crops, counted from 0: the pictures begin with 0"
+    assert (sentence in said) == (first == 438)
+
+
+@pytest.mark.parametrize(
+    ("extra", "keys", "words"),
+    [
+        ([], {}, ["train_batch_size is 2, too few", "patch_size is 32, and 6 pixels"]),
+        (["notes.tif"], {"verbose": True, "skip_incomplete": True},
+         ["verbose", "left out: ", "train_batch_size", "patch_size"]),
+    ],
+    ids=["plain", "more"],
+)  # fmt: skip
+def test_warnings_are_said_once_before_the_first_epoch(
+    run: Run, tmp_path: Path, small_set: Path, extra: list[str], keys: dict[str, Any], words: list[str]
+) -> None:
+    shutil.copytree(small_set / "DFC30_8m", tmp_path / "set" / "DFC30_8m")
+    for name in extra:
+        (tmp_path / "set" / "DFC30_8m" / "Brest" / "COP30" / name).touch()
+    said: list[str] = []
+    with pytest.raises(Stop):
+        run(keys=keys, data_root=str(tmp_path / "set"), on_warning=said.append, on_epoch=stop_after(1, Stop()))
+    assert [word for word, warning in zip(words, said, strict=True) if word not in warning] == []
+    again: list[str] = []
+    report = run(keys=keys, data_root=str(tmp_path / "set"), on_warning=again.append)
+    assert report.warnings == tuple(again) == tuple(said)
+
+
+def weights_of(path: Path, network: JSPSR) -> str:
+    torch.save(network.state_dict(), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_fine_tuning_never_gives_worse_weights_than_it_began_with(run: Run, tmp_path: Path, better: bool) -> None:
+    """Three runs of the optimiser at a rate that ruins the identity, or at one that teaches it something."""
+    start = weights_of(tmp_path / "start.pt", identity_checkpoint(("image",)))
+    seen: list[EpochReport] = []
+    keys = {"epochs": 12 if better else 2, "optimizer_kwargs": {"lr": 0.01 if better else 3.0}, "val_start_epoch": 2}
+    report = run(keys=keys, start=start, on_epoch=seen.append)
+    assert [epoch.number for epoch in seen] == [*range(keys["epochs"] + 1)]  # type: ignore[operator]
+    first = seen[0].metrics
+    assert first is not None
+    assert first.rmse == pytest.approx(seen[0].input_rmse, abs=1e-3)
+    assert report.epochs == keys["epochs"]
+    made, info = load_network(report.weights)
+    assert Path(report.weights).name == "best.safetensors"
+    sentence = "no epoch was better than the weights that the run began with: best.safetensors holds those"
+    if better:
+        assert report.best_epoch > 0
+        assert report.best is not None
+        assert report.best < first.rmse
+        assert sentence not in report.warnings
+        return
+    assert (report.best, report.best_epoch) == (first.rmse, 0)
+    assert sentence in report.warnings
+    assert_same_tensors(made.state_dict(), load_network(start)[0].state_dict())
+    assert "DFC30" not in info.trained_on
+    assert run(keys=keys, start=start).already_done
+
+
+def test_weights_to_begin_with_that_give_no_heights(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = weights_of(tmp_path / "start.pt", identity_checkpoint(("image",)))
+    monkeypatch.setattr(JSPSR, "forward", lambda _self, dem, **_: dem * math.nan)
+    with pytest.raises(TrainingDiverged, match="weights to begin with give no heights: begin with others"):
+        run(start=start)
+
+
+def test_what_a_training_file_leaves_open_comes_from_the_weights(run: Run, tmp_path: Path) -> None:
+    start = weights_of(tmp_path / "start.pt", JSPSR(inputs=("image",), num_feature=6, propagation=False))
+    keys = {"model_kwargs": {}, "epochs": 1}
+    report = run(keys=keys, start=start)
+    network, info = load_network(report.weights)
+    assert (network.num_feature, network.propagation) == (info.num_feature, info.propagation) == (6, False)
+    assert run(keys=keys, start=start).already_done
+    assert run(keys=keys, start=start, epochs=2).resumed_after == 1
+    with pytest.raises(WeightsError, match=r"last\.ckpt is the state of a training; give best\.safetensors or last"):
+        run("other", keys=keys, start=str(tmp_path / "run" / "last.ckpt"))
 
 
 def test_share_alike_is_passed_on(run: Run, tmp_path: Path) -> None:
@@ -233,11 +315,12 @@ def test_a_loss_that_is_no_number_stops_with_the_batch(
     ids=str,
 )
 def test_what_cannot_be_trained_is_said_before(
-    run: Run, keys: dict[str, Any], options: dict[str, Any], error: type[JspsrError], sentence: str
+    run: Run, tmp_path: Path, keys: dict[str, Any], options: dict[str, Any], error: type[JspsrError], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence) as caught:
         run(keys=keys, **options)
     assert caught.value.exit_code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_reduced_precision_keeps_heights_in_float32(run: Run, tmp_path: Path) -> None:
@@ -247,8 +330,8 @@ def test_reduced_precision_keeps_heights_in_float32(run: Run, tmp_path: Path) ->
     seen: list[EpochReport] = []
     keys = {"precision": "bfloat16", "optimizer_kwargs": {"lr": 1e-9}, "epochs": 1}
     run(start=str(path), keys=keys, on_epoch=seen.append)
-    assert seen[0].metrics is not None
-    assert seen[0].metrics.rmse == pytest.approx(seen[0].input_rmse, abs=1e-3)
+    assert seen[-1].metrics is not None
+    assert seen[-1].metrics.rmse == pytest.approx(seen[-1].input_rmse, abs=1e-3)
     network = load_network(tmp_path / "run" / "last.safetensors")[0]
     assert {tensor.dtype for tensor in network.parameters()} == {torch.float32}
-    assert np.isfinite(seen[0].loss)
+    assert np.isfinite(seen[-1].loss)
