@@ -185,6 +185,21 @@ def _check_canopy(
     return []
 
 
+def check_terrain(
+    terrain: Sequence[RasterFile], dem: Sequence[RasterFile], grid: Grid, *, reader: RasterReader
+) -> list[str]:
+    """A doubt about a terrain model that begins at 0 m far from the DEM, as canopy does. Raises ReadFailed."""
+    (ground,), (heights,) = _samples(terrain, dem, grid, reader)
+    known = ~np.isnan(plausible(ground)) & ~np.isnan(heights)
+    ground, heights = ground[known], heights[known]
+    if ground.size < ENOUGH_PIXELS or np.median(np.abs(ground - heights)) < NEAR:
+        return []
+    if abs(np.percentile(ground, 1)) > NOWHERE_NEAR_ZERO:
+        return []
+    name = terrain[0].name
+    return [f"{name} begins at 0 m, far from the DEM: make sure that it holds the ground, and not what stands on it"]
+
+
 def _is_elevation(values: FloatArray, heights: FloatArray) -> bool:
     """Whether `values` are elevations as `heights`, the DEM's at the same pixels, are: both (pixels,), in metres."""
     lowest = np.percentile(values[~np.isnan(values)], 1) if not np.isnan(values).all() else 0.0

@@ -58,7 +58,7 @@ class GuideMismatch(InputError):
 
 
 class OutputExists(InputError):
-    """The output would overwrite something that it must not."""
+    """The output would overwrite something that it must not, or another process writes there."""
 
 
 class OtherWork(InputError):
@@ -93,10 +93,6 @@ class BadTrainingSet(InputError):
     """Layers of a training set are missing, or do not lie on the same pixels."""
 
 
-class RunMismatch(InputError):
-    """The folder of a run or a validation holds one of something else, or is in use."""
-
-
 class NotPublic(InputError):
     """Part of the area asked for is not published at the resolution asked for."""
 
@@ -106,7 +102,11 @@ class PredictionFailed(JspsrError):
 
 
 class ReadFailed(JspsrError):
-    """A raster that could be opened could not be read to its end."""
+    """A raster that could be opened could not be read to its end; `path` is its own where that is known."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class TransformFailed(JspsrError):
@@ -127,6 +127,10 @@ class MissingTile(JspsrError):
 
 class WrongTile(JspsrError):
     """What was fetched is damaged, or is not what its name says."""
+
+
+class NothingKept(JspsrError):
+    """No sample of a place can be learned from."""
 
 
 class TrainingDiverged(JspsrError):

@@ -80,9 +80,14 @@ def cli(
     console = Console(quiet=quiet)
     rasters = {"terrain": terrain, "dem": dem, "fabdem": fabdem, "image": image, "mask": mask, "canopy": canopy}
     with console.following("jspsr_cli"), console.share("preparing") as progress:
-        report = prepare(output, source=source, **rasters, options=PrepareOptions(**choices), progress=progress)
-    for warning in report.warnings:
-        console.warn(warning)
+        report = prepare(
+            output,
+            source=source,
+            **rasters,
+            options=PrepareOptions(**choices),
+            progress=progress,
+            on_warning=console.warn,
+        )
     if as_json:
         echo_result(asdict(report), as_json=True)
     else:

@@ -47,7 +47,7 @@ class RasterReader:
             try:
                 self._open[key] = rasterio.open(file.path, **options)
             except GDAL_ERRORS as error:
-                raise ReadFailed(f"{file.path} cannot be opened any more: {reason(error)}.") from error
+                raise ReadFailed(f"{file.path} cannot be opened any more: {reason(error)}.", path=file.path) from error
             if len(self._open) > MAX_OPEN:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)
@@ -90,7 +90,7 @@ class RasterReader:
             elif file.masked:
                 valid &= dataset.read_masks(1, window=window, out_shape=shape) != 0
         except GDAL_ERRORS as error:
-            raise ReadFailed(f"{file.path} broke off while being read: {reason(error)}.") from error
+            raise ReadFailed(f"{file.path} broke off while being read: {reason(error)}.", path=file.path) from error
         nodata = [file.nodata[band - 1] for band in file.bands]
         if any(value is None for value in nodata):
             return values, valid, np.zeros_like(valid)

@@ -107,7 +107,7 @@ def _read(reader: RasterReader, file: RasterFile, window: Window | None) -> Floa
 def _guide(name: str, file: RasterFile, values: FloatArray) -> FloatArray:
     if name == "mask":
         stacked = len(values) == CLASS_COUNT
-        return (classes_of_stack(values, name=file.name) if stacked else classes_of(values[0], name=file.name))[None]
+        return (classes_of_stack(values, name=file.path) if stacked else classes_of(values[0], name=file.path))[None]
     if name == "canopy":
         known = (values >= MIN_CANOPY) & (values <= MAX_CANOPY)
         grown: FloatArray = np.where(known, np.maximum(values, 0), np.float32(np.nan))

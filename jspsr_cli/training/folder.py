@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from jspsr_cli.errors import InvalidConfig, RunMismatch
+from jspsr_cli.errors import InvalidConfig, OtherWork, OutputExists
 from jspsr_cli.locked import LOCK, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.keeping import BEST, CURVES, LAST, SHEETS, STATE, RunKeeper
@@ -70,7 +70,7 @@ class RunFolder:
         """The report of a run that came to its end, or None where there is something to do.
 
         Raises:
-            RunMismatch: the run is one of other settings.
+            OtherWork: the run is one of other settings.
             InvalidConfig: it has more epochs than the configuration asks for.
         """
         if self._restart:
@@ -92,7 +92,7 @@ class RunFolder:
         """Hold the folder while the block runs.
 
         Raises:
-            RunMismatch: another process trains in it, or it holds something else than a run.
+            OutputExists: another process trains in it, or it holds something else than a run.
             OutputNotWritable: it cannot be made or written to.
         """
         if self._follows:
@@ -104,8 +104,8 @@ class RunFolder:
             raise not_writable(self.path, error) from error
         strange = [name for name in names if name not in (*OURS, LOCK) and name[0] != "."]
         if strange:
-            raise RunMismatch(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
-        busy = RunMismatch(f"Another jspsr trains in {self.path}: wait for it, or give another --output.")
+            raise OutputExists(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
+        busy = OutputExists(f"Another jspsr trains in {self.path}: wait for it, or give another --output.")
         with locked(self.path, busy=lambda: busy):
             yield
 
@@ -113,7 +113,7 @@ class RunFolder:
         """Whole epochs that training goes on after, 0 where it begins.
 
         Raises:
-            RunMismatch: they are those of other settings.
+            OtherWork: they are those of other settings.
             InvalidConfig: they are more than asked for, or the state is damaged or holds more than plain values.
         """
         path = self.path / STATE
@@ -139,14 +139,14 @@ class RunFolder:
             raise InvalidConfig(f"{path} is missing or damaged: --restart begins anew.") from error
 
     def _check_settings(self) -> TrainingConfig:
-        """Return the settings of the earlier run, where they lead to the same weights. Raises RunMismatch."""
+        """Return the settings of the earlier run, where they lead to the same weights. Raises OtherWork."""
         settings = read_config(self.path / SETTINGS)[0]
         earlier = settings.model_dump()
         # Rates that end with the last epoch would be others for every epoch before.
         free = FREE - {"epochs"} if self._config.scheduler in ENDING else FREE
         changed = [k for k, v in self._config.model_dump().items() if k not in free and earlier[k] != v]
         if changed:
-            raise RunMismatch(
+            raise OtherWork(
                 f"{self.path} holds a run with another {', '.join(changed)}: give another --output, or --restart to "
                 "throw it away."
             )

@@ -24,7 +24,8 @@ class Record:
     `x`, `y` are the middle in the CRS of the sample; of the pixels with a truth: `bias`, `rmse` of the DEM and `relief`
     of the terrain in metres, `classes` the share of each land use, `canopy` that of ground under trees; `beyond` are
     pixels out of the network's range, `licences` and `attributions` those of each layer, as its tags have them.
-    `made_of` changes with the files of this sample.
+    `made_of` changes with the files of this sample. Of one that was left out: `path`, the file that is bad, where that
+    is known, and `void`, the share of voids in its worst layer.
     """
 
     city: str
@@ -32,6 +33,8 @@ class Record:
     made_of: str = ""
     reason: str = ""
     why: str = ""
+    path: str = ""
+    void: float = 0.0
     x: float = 0.0
     y: float = 0.0
     pixels: int = 0
@@ -53,12 +56,15 @@ class Record:
 class SampleJournal:
     """The journal at `path` of samples made of `made_of`. Use as a context manager; `records` are by city and id.
 
+    One of something else that kept no sample is begun anew, which `anew` says.
+
     Raises on entering:
         OtherWork: the journal is of something else, or damaged.
     """
 
     def __init__(self, path: Path, made_of: Mapping[str, str]) -> None:
         self.records: dict[tuple[str, str], Record] = {}
+        self.anew = False
         self._path = path
         self._made_of = dict(made_of)
         self._file: IO[str]
@@ -69,14 +75,16 @@ class SampleJournal:
             try:
                 then, *said = map(json.loads, lines)
                 what = differences(then, self._made_of)
+                kept = any(not one["reason"] for one in said)
                 found = [] if what else [_record(one) for one in said]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise OtherWork(f"{self._path} is damaged: --restart makes its samples anew.") from error
-            if what:
+            if what and kept:
                 raise OtherWork(
                     f"{self._path.stem} was begun here with other inputs or options ({what}): give those, another "
                     "--name or --output, or --restart to make it anew."
                 )
+            self.anew = bool(what)
             self.records = {(record.city, record.id): record for record in found}
         self._begin()
         return self

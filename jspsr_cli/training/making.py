@@ -20,7 +20,7 @@ from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
 from jspsr_cli.training.ground import BAD_FILE, MISSING, VOIDS, unsuitable, voids_of
 from jspsr_cli.training.journal import Record
 from jspsr_cli.training.limits import Beyond, count_beyond
-from jspsr_cli.training.places import HEIGHT_LAYERS, Candidate
+from jspsr_cli.training.places import HEIGHT_LAYERS, Candidate, Sources
 from jspsr_cli.types import FloatArray
 
 # Lower canopy the DEM hardly sees.
@@ -50,17 +50,14 @@ def make_sample(candidate: Candidate, files: Mapping[str, Path], recipe: Recipe)
     record = Record(city=candidate.city, id=candidate.id, made_of=candidate.made_of)
     if candidate.missing:
         return replace(record, reason=MISSING, why=f"{' and '.join(candidate.missing)} missing")
-    pixels: dict[str, FloatArray] = {}
     try:
         sources = candidate.open()
-        for layer, values in sources.pixels():
-            found = voids_of(layer, values, most=recipe.voids, inside=candidate.inside)
-            if found and (layer not in DEM_LAYERS or layer == recipe.dem):
-                return replace(record, reason=found[0], why=found[1])
-            if not found:
-                pixels[layer] = values
+        pixels, lacking = _read(sources, recipe, inside=candidate.inside)
     except (InputError, ReadFailed) as error:
-        return replace(record, reason=BAD_FILE, why=str(error).rstrip("."))
+        path = error.path if isinstance(error, ReadFailed) else ""
+        return replace(record, reason=BAD_FILE, why=str(error).rstrip("."), path=path)
+    if lacking:
+        return replace(record, reason=lacking[0], why=lacking[1], void=lacking[2])
     unfit = unsuitable(pixels, sources.grid, dem=recipe.dem)
     record = _described(record, pixels, sources.grid, dem=recipe.dem)
     if unfit:
@@ -82,6 +79,25 @@ def make_sample(candidate: Candidate, files: Mapping[str, Path], recipe: Recipe)
         licences={layer: said[LICENCE_TAG] for layer, said in tags.items() if LICENCE_TAG in said},
         attributions={layer: said[ATTRIBUTION_TAG] for layer, said in tags.items() if ATTRIBUTION_TAG in said},
     )
+
+
+def _read(
+    sources: Sources, recipe: Recipe, *, inside: bool
+) -> tuple[dict[str, FloatArray], tuple[str, str, float] | None]:
+    """Layers without too many voids; for the worst needed one that has them reason, sentence and share."""
+    pixels: dict[str, FloatArray] = {}
+    worst: tuple[str, str, float] | None = None
+    for layer, values in sources.pixels():
+        found = voids_of(layer, values, most=recipe.voids, inside=inside)
+        if not found:
+            pixels[layer] = values
+        elif layer not in DEM_LAYERS or layer == recipe.dem:
+            share = float(np.isnan(values[0]).mean())
+            if worst is None or share > worst[2]:
+                worst = (*found, share)
+            if share == 1:
+                break
+    return pixels, worst
 
 
 def _beyond(pixels: Mapping[str, FloatArray], recipe: Recipe) -> Beyond:

@@ -1,10 +1,10 @@
-"""The user's own rasters as a place: cut on a lattice that is anchored at the origin of the CRS."""
+"""The user's own rasters as a place: cut on a lattice that lies where the most whole samples fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from jspsr_cli.checks import SIZE_SLACK, before_work, check_pixels
+from jspsr_cli.checks import SIZE_SLACK, before_work, check_pixels, check_terrain
 from jspsr_cli.errors import CoarseGuide, InputError, UnreadableRaster
 from jspsr_cli.guides import Stretch
 from jspsr_cli.plan import extent_of
@@ -18,12 +18,14 @@ from jspsr_cli.raster.target import TargetRequest, target_of
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.datums import Datums
 from jspsr_cli.training.dfc30 import TRUTH
+from jspsr_cli.training.lattice import lattice_start
 from jspsr_cli.training.places import (
     KIND_OF_LAYER,
     Candidate,
     Place,
     Sources,
     aligned_layers,
+    needed,
     open_files,
     side_of,
     state_of,
@@ -35,7 +37,7 @@ Files = Mapping[str, tuple[RasterFile, ...]]
 
 
 def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: PrepareOptions, reader: RasterReader) -> Place:
-    """Samples on a lattice that is anchored at the origin of the CRS, of the files in `given` by layer.
+    """Samples on a lattice that lies where the most whole ones fit, of the files in `given` by layer.
 
     Raises:
         InputError: all files of a layer are bad (one bad file among others is noted), or they cannot be used together.
@@ -48,6 +50,8 @@ def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: Prepare
     datums = Datums.of(files[TRUTH], dem, grid, match=options.match_datum, terrain_datum=options.terrain_datum)
     side = side_of(options.resolution, options.size)
     aligned = aligned_layers(files, grid, reader=reader, stretch=stretch)
+    seen = [aligned[layer] for layer in needed(files)]
+    start = lattice_start(grid, side, seen, voids=options.voids)
     used: dict[str, object] = {"guide_bands": options.guide_bands, "stretch": stretch}
     return Place(
         name=name,
@@ -55,7 +59,7 @@ def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: Prepare
         side=side,
         layers=tuple(files),
         cities=(name,),
-        candidates=tuple(_cells(name, grid, side, files, aligned, datums)),
+        candidates=tuple(_cells(name, grid, side, start, files, aligned, datums)),
         used=used,
         made_of={
             "the CRS": grid.crs.to_wkt(),
@@ -63,6 +67,7 @@ def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: Prepare
             **{f"the {key.replace('_', ' ')}": str(value) for key, value in used.items()},
             "the datums": datums.text,
             **_states(files),
+            "the lattice": "{} rows and {} columns into the bounds".format(*start),
         },
         bad=tuple(bad),
         datums=datums,
@@ -109,11 +114,13 @@ def _looked_at(
     """The stretch of imagery, and doubts about what the pixels are."""
     guides = {KIND_OF_LAYER[layer]: group for layer, group in files.items() if layer in KIND_OF_LAYER}
     dem = next(files[layer] for layer in DEM_LAYERS if layer in files)
+    doubts: list[str] = []
     with before_work():
         stretch = options.stretch or (image_stretch(guides["image"], reader) if "image" in guides else None)
     with suppress(UnreadableRaster), before_work():  # broken files are named sample by sample
-        return stretch, tuple(check_pixels(dem, guides, grid, reader=reader, stretch=stretch))
-    return stretch, ()
+        doubts += check_pixels(dem, guides, grid, reader=reader, stretch=stretch)
+        doubts += check_terrain(files[TRUTH], dem, grid, reader=reader)
+    return stretch, tuple(doubts)
 
 
 def _states(files: Files) -> dict[str, str]:
@@ -126,14 +133,23 @@ def _states(files: Files) -> dict[str, str]:
 
 
 def _cells(
-    name: str, grid: Grid, side: int, files: Files, aligned: Mapping[str, AlignedLayer], datums: Datums
+    name: str,
+    grid: Grid,
+    side: int,
+    start: tuple[int, int],
+    files: Files,
+    aligned: Mapping[str, AlignedLayer],
+    datums: Datums,
 ) -> Iterator[Candidate]:
-    """All squares of the lattice that meet `grid`; the id says how many lie west and south of one."""
+    """All squares of the lattice through the pixel `start` of `grid` that meet it.
+
+    The id says how many lie west and south of one, from the origin of the CRS on.
+    """
     row0, col0 = grid.origin
-    for south in range(row0 // side, (row0 + grid.height - 1) // side + 1):
-        for east in range(col0 // side, (col0 + grid.width - 1) // side + 1):
-            row, col = south * side - row0, east * side - col0
+    for row in range(-(-start[0] % side), grid.height, side):
+        for col in range(-(-start[1] % side), grid.width, side):
             inside = min(row, col, grid.height - row - side, grid.width - col - side) >= 0
             part = grid.part(row, col, side, side)
             opened = partial(Sources, grid=part, files=files, aligned=aligned, datums=datums, row=row, col=col)
-            yield Candidate(name, f"e{east}n{-south - 1}", "", (), opened, inside)
+            east, north = (col0 + col) // side, -((row0 + row) // side) - 1
+            yield Candidate(name, f"e{east}n{north}", "", (), opened, inside)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jspsr_cli.errors import NoOverlap
+from jspsr_cli.errors import NoOverlap, ReadFailed
 from jspsr_cli.guides import GUIDES, Stretch
 from jspsr_cli.provenance import inherited_tags, name_tag
 from jspsr_cli.raster.align import AlignedLayer
@@ -59,12 +59,17 @@ class Sources:
             ReadFailed, TransformFailed: a file broke off; PROJ could not go on.
         """
         for layer, aligned in self.aligned.items():
-            values = aligned.read(self.row, self.col, self.grid.height, self.grid.width)
+            try:
+                values = aligned.read(self.row, self.col, self.grid.height, self.grid.width)
+            except ReadFailed as error:
+                if len(self.files[layer]) == 1:
+                    error.path = self.files[layer][0].path
+                raise
             yield layer, self.datums.changed(values, self.grid) if layer == TRUTH else values
 
     def tags(self, layer: str) -> dict[str, str]:
         """Names of the files that `layer` is made of here, and what it inherits from them."""
-        files = _files_under(self.files[layer], self.grid)
+        files = files_under(self.files[layer], self.grid)
         tags = name_tag(ROLE_OF_LAYER[layer], files) | inherited_tags(files)
         if layer in SHARE_ALIKE and layer not in tags.get(LICENCE_TAG, ""):  # whatever the files are called
             tags[LICENCE_TAG] = joined([tags.get(LICENCE_TAG, ""), SHARE_ALIKE[layer]])
@@ -145,7 +150,7 @@ def aligned_layers(
     }
 
 
-def _files_under(files: Sequence[RasterFile], grid: Grid) -> list[RasterFile]:
+def files_under(files: Sequence[RasterFile], grid: Grid) -> list[RasterFile]:
     """Those of `files` that pixels of `grid` are made of."""
     boxes: dict[object, Bounds] = {}
     for crs in {file.crs for file in files}:

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import rasterio
 
 from jspsr_cli import __version__
-from jspsr_cli.errors import OtherWork, OutputExists, RunMismatch
+from jspsr_cli.errors import NothingKept, OtherWork, OutputExists
 from jspsr_cli.locked import locked
 from jspsr_cli.provenance import option_tags, program_tags
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
@@ -26,17 +26,18 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import short_name
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.dfc30 import TRUTH
-from jspsr_cli.training.ground import BAD_FILE, MISSING
+from jspsr_cli.training.ground import MISSING
 from jspsr_cli.training.journal import Record, SampleJournal
 from jspsr_cli.training.making import Recipe, make_sample
 from jspsr_cli.training.own import own_place
 from jspsr_cli.training.places import Place
 from jspsr_cli.training.request import PrepareOptions, check_prepare
-from jspsr_cli.training.results import PlaceResult, PrepareReport, write_omissions, write_result
+from jspsr_cli.training.results import PlaceResult, PrepareReport, nothing_kept, write_omissions, write_result
 from jspsr_cli.training.source import source_place
 from jspsr_cli.training.split import cities_of, split
 from jspsr_cli.training.stored import StoredSamples
 from jspsr_cli.training.summary import write_page
+from jspsr_cli.training.warned import Warned
 from jspsr_cli.training.writing import write_config
 from jspsr_cli.types import Progress
 from jspsr_models import default_height_range
@@ -46,6 +47,9 @@ WORK = "prepare"
 
 # Metres between DEM and terrain that are a datum (an ellipsoid is 20 to 60 m off) rather than a wood in most samples.
 FAR = 20.0
+
+# Metres of RMSE below which the DEM was not measured apart from the terrain: it is the same model, or made of it.
+SAME = 0.05
 
 # Bad files and missing layers that are said one by one; all of them are in a list.
 NAMED = 5
@@ -65,6 +69,7 @@ def prepare(
     canopy: Paths = (),
     options: PrepareOptions | None = None,
     progress: Progress | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> PrepareReport:
     """Add a place to the training set in the folder `output`, of `source` (like DFC30_source) or of rasters.
 
@@ -79,18 +84,21 @@ def prepare(
         canopy: canopy heights in metres.
         options: everything else.
         progress: called with the share that is done, 0 to 1.
+        on_warning: called with each warning of the report, as soon as it is known.
 
     Raises:
         JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
+        NothingKept: no sample can be learned from; the folder of the set says why of each.
     """
     begun, chosen = time.monotonic(), options or PrepareOptions()
     given = {TRUTH: terrain, "COP30": dem, "FABDEM": fabdem, "BDORTHO": image, "UA2012": mask, "CHM": canopy}
     paths = {layer: [os.fspath(path) for path in group] for layer, group in given.items() if group}
-    check_prepare(source, paths, chosen)
+    check_prepare(None if source is None else Path(source), paths, chosen, output=Path(output))
     with rasterio.Env(**GDAL_OPTIONS), RasterReader() as reader:
         place = _place(source, paths, chosen, reader)
         with _taken(Path(output)) as folder:
-            return _Work(folder, place, chosen).run(progress or (lambda _share: None), begun=begun)
+            work = _Work(folder, place, chosen, Warned(on_warning))
+            return work.run(progress or (lambda _share: None), begun=begun)
 
 
 def _place(source: Any, paths: dict[str, list[str]], options: PrepareOptions, reader: RasterReader) -> Place:
@@ -104,7 +112,7 @@ def _place(source: Any, paths: dict[str, list[str]], options: PrepareOptions, re
 @contextmanager
 def _taken(folder: Path) -> Iterator[Path]:
     """Hold the folder of a set while the block runs."""
-    busy = RunMismatch(f"Another jspsr prepares {folder}: wait for it, or give another --output.")
+    busy = OutputExists(f"Another jspsr prepares {folder}: wait for it, or give another --output.")
     with locked(folder / WORK, busy=lambda: busy):
         yield folder
 
@@ -112,8 +120,8 @@ def _taken(folder: Path) -> Iterator[Path]:
 class _Work:
     """The making of one place in the folder of a set."""
 
-    def __init__(self, folder: Path, place: Place, options: PrepareOptions) -> None:
-        self._folder, self._place, self._options = folder, place, options
+    def __init__(self, folder: Path, place: Place, options: PrepareOptions, warned: Warned) -> None:
+        self._folder, self._place, self._options, self._warn = folder, place, options, warned
         self._journal = folder / WORK / f"{place.name}.jsonl"
         self._samples = StoredSamples(folder / f"{place.dataset}_{options.resolution:g}m", place.layers)
 
@@ -121,7 +129,9 @@ class _Work:
         if self._options.restart:
             self._discard()
         self._check_folder()
+        self._warn(*self._place.warnings, *(f"left out: {text}" for text in self._place.bad[:NAMED]))
         records, made, gone = self._make(progress)
+        self._warn(*_gone(gone))
         folders, validation = split(records, self._options.valid_share)
         self._samples.sort(folders, cities={*self._place.cities, *(city for city, _ in gone)})
         result = PlaceResult.of(
@@ -133,8 +143,7 @@ class _Work:
             simulated=self._options.simulated,
         )
         write_result(self._folder / WORK, result)
-        doubts = [*self._place.warnings, *_gone(gone)]
-        return self._report(result, records, doubts, made=made, gone=len(gone), begun=begun)
+        return self._report(result, records, made=made, gone=len(gone), begun=begun)
 
     @property
     def _results(self) -> list[PlaceResult]:
@@ -197,6 +206,8 @@ class _Work:
         )
         candidates = {(candidate.city, candidate.id): candidate for candidate in place.candidates}
         with SampleJournal(self._journal, made_of) as journal:
+            if journal.anew:  # what a run that was killed may have written without a line
+                samples.discard(self._own_folders)
             gone = [key for key in journal.records if key not in candidates]
             for key in gone:
                 samples.remove(*key)
@@ -210,18 +221,24 @@ class _Work:
             return [journal.records[key] for key in candidates], made, gone
 
     def _report(
-        self, result: PlaceResult, records: Sequence[Record], doubts: list[str], *, made: int, gone: int, begun: float
+        self, result: PlaceResult, records: Sequence[Record], *, made: int, gone: int, begun: float
     ) -> PrepareReport:
-        """Write the training file, the page and the list for all places, and report on this one."""
+        """Write the training file, the page and the list for all places, and report on this one.
+
+        Raises:
+            NothingKept: it has no sample.
+        """
         results = self._results
         config, lacking = write_config(self._folder, results, resolution=self._options.resolution)
         page, omissions = self._folder / "summary.html", write_omissions(self._folder, results)
         write_page(page, self._samples.path, results)
-        bad = tuple(dict.fromkeys([*result.bad_files, *(r.why for r in records if r.reason == BAD_FILE)]))
-        problems = [*bad, *(f"{r.city}/{r.id}: {r.why}" for r in records if r.reason == MISSING)]
-        doubts += [f"left out: {text}" for text in problems[:NAMED]]
+        problems = [*result.bad_files, *(f"{r.city}/{r.id}: {r.why}" for r in records if r.reason == MISSING)]
+        self._warn(*(f"left out: {text}" for text in problems[len(self._place.bad) : NAMED]))
         if len(problems) > NAMED:
-            doubts.append(f"left out: {len(problems) - NAMED} more, which {omissions} lists")
+            self._warn(f"left out: {len(problems) - NAMED} more, which {omissions} lists")
+        if not result.kept:
+            raise NothingKept(nothing_kept(result, records, omissions))
+        self._warn(*lacking, *_doubts(result))
         return PrepareReport(
             output=str(self._folder),
             config=str(config) if config else None,
@@ -231,7 +248,7 @@ class _Work:
             kept=result.kept,
             left_out=result.left_out,
             cities=result.folders,
-            bad_files=bad,
+            bad_files=result.bad_files,
             made=made,
             gone=gone,
             beyond=result.beyond,
@@ -239,7 +256,7 @@ class _Work:
             bias=result.bias,
             datums=result.datums,
             seconds=round(time.monotonic() - begun, 3),
-            warnings=(*doubts, *lacking, *_doubts(result)),
+            warnings=self._warn.all,
         )
 
 
@@ -251,7 +268,7 @@ def _gone(keys: Sequence[tuple[str, str]]) -> list[str]:
 def _doubts(result: PlaceResult) -> Iterator[str]:
     if result.beyond.sentence:
         yield result.beyond.sentence
-    if not result.kept:
-        yield "no sample was kept: choose a smaller --size, or allow --voids"
+    if result.rmse is not None and result.rmse < SAME:
+        yield "DEM and terrain are all but the same: make sure that the DEM is not made of the terrain"
     if abs(result.offset or 0) > FAR:
         yield f"the DEM is {result.offset:.1f} m above the terrain in most samples: check the datums"

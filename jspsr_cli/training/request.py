@@ -3,8 +3,9 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from jspsr_cli.errors import InvalidOption
+from jspsr_cli.errors import InvalidOption, OutputExists
 from jspsr_cli.limits import DEFAULT_RESOLUTION, WINDOW_STEP
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
 from jspsr_cli.types import Bounds
@@ -40,11 +41,16 @@ class PrepareOptions:
             raise InvalidOption("--voids is a share from 0 to below 1, and --valid-share one from 0 to 1.")
 
 
-def check_prepare(source: object, layers: Collection[str], options: PrepareOptions) -> None:
-    """Raise InvalidOption unless either a folder `source` is given, or rasters for `layers` that make a set."""
+def check_prepare(source: Path | None, layers: Collection[str], options: PrepareOptions, *, output: Path) -> None:
+    """Raise InvalidOption unless either a folder `source` is given, or rasters for `layers` that make a set.
+
+    Raises OutputExists where `source` is `output`, too.
+    """
     if (source is None) == (not layers):
         raise InvalidOption("Give either a folder of samples, or --terrain with --dem or --fabdem and guides.")
     if source is not None:
+        if source.resolve() == output.resolve():
+            raise OutputExists(f"{output} holds the samples that the set is made of: give another --output.")
         unused = [key for key in FOR_RASTERS if getattr(options, key) is not None]
         if unused:
             option = unused[0].replace("_", "-")

@@ -11,7 +11,7 @@ from typing import Any
 
 from jspsr_cli.errors import OtherWork
 from jspsr_cli.raster.products import joined
-from jspsr_cli.training.ground import BAD_FILE, REASONS
+from jspsr_cli.training.ground import BAD_FILE, EDGE, REASONS, VOIDS
 from jspsr_cli.training.journal import Record
 from jspsr_cli.training.limits import Beyond
 from jspsr_cli.training.places import Place
@@ -19,6 +19,9 @@ from jspsr_models.files import appearing
 
 # Lies beside the summary page, which a set of thousands of samples would make unreadable.
 OMISSIONS = "left_out.csv"
+
+# A share of voids beyond which --voids is no advice.
+MOST_VOID = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ class PlaceResult:
             folders=folders,
             validation=tuple(sorted(validation)),
             left_out={reason: counts[reason] for reason in REASONS if counts[reason]},
-            bad_files=place.bad,
+            bad_files=(*place.bad, *_bad_files(records)),
             omitted=tuple((r.city, r.id, r.reason, r.why) for r in records if not r.kept),
             rmse=math.sqrt(sum(r.rmse**2 * r.pixels for r in kept) / total) if total else None,
             bias=sum(r.bias * r.pixels for r in kept) / total if total else None,
@@ -159,8 +162,33 @@ class PrepareReport:
         error = f", DEM RMSE {self.rmse:.2f} m" if self.rmse is not None else ""
         return (
             f"{self.name}: {self.kept} samples ({where}), left out: {out}; {len(self.bad_files)} bad files"
-            f"{error}, {self.made} made now in {self.seconds:.1f} s: {self.summary_page}"
+            f"{error}, {self.made} looked at in {self.seconds:.1f} s: {self.summary_page}"
         )
+
+
+def _bad_files(records: Sequence[Record]) -> list[str]:
+    """A sentence for each bad file: one that breaks off is met by many samples, each time at another row."""
+    said: dict[str, str] = {}
+    for record in records:
+        if record.reason == BAD_FILE:
+            named = record.path and record.path in record.why
+            text = record.why if named else f"{record.city}/{record.id}: {record.why}"
+            said.setdefault(record.path or text, text)
+    return list(said.values())
+
+
+def nothing_kept(result: PlaceResult, records: Sequence[Record], omissions: Path | None) -> str:
+    """Why no sample of a place was kept, and what would help."""
+    counts = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items())
+    void = min((r.void for r in records if r.reason in (EDGE, VOIDS)), default=1.0)
+    if void > MOST_VOID:
+        return f"No sample of {result.name} was kept ({counts}): {omissions} says why of each, check the inputs."
+    share = math.ceil(100 * void) / 100
+    smaller = ", or a smaller --size" if result.dataset == "own" else ""
+    return (
+        f"No sample of {result.name} was kept ({counts}): the best has data in {1 - void:.1%}, so give "
+        f"--voids {share:g}{smaller}."
+    )
 
 
 def write_result(folder: Path, result: PlaceResult) -> None:

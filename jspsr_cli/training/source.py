@@ -6,7 +6,7 @@ from pathlib import Path
 
 from affine import Affine
 
-from jspsr_cli.errors import InputError, InvalidOption, UnreadableRaster
+from jspsr_cli.errors import InputError, InvalidOption, NoOverlap, UnreadableRaster
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.inputs import open_dem
 from jspsr_cli.raster.reader import RasterReader
@@ -21,6 +21,7 @@ from jspsr_cli.training.places import (
     Sources,
     aligned_layers,
     dem_of,
+    files_under,
     needed,
     open_files,
     side_of,
@@ -101,6 +102,9 @@ def _opened(paths: Mapping[str, str], *, side: int, reader: RasterReader, datums
         if file.dtype != "uint8":
             raise UnreadableRaster(f"{file.path} is {file.dtype}: samples of one set need images of 8 bit.")
     grid = _square(files[TRUTH][0], side=side)
+    for group in files.values():
+        if not files_under(group, grid):
+            raise NoOverlap(f"{group[0].path} lies off the terrain model of its sample: check its CRS.")
     aligned = aligned_layers(files, grid, reader=reader, stretch=None)
     return Sources(grid=grid, files=files, aligned=aligned, datums=datums)
 

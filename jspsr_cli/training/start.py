@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from jspsr_cli.errors import GuideMismatch, ReadFailed, RunMismatch
+from jspsr_cli.errors import GuideMismatch, OtherWork, ReadFailed
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import TRUTH, SampleSet
 from jspsr_models import JSPSR, WeightsInfo, load_network
@@ -23,9 +23,10 @@ SETS = ("train_set", "valid_set")
 FROM_WEIGHTS = ("num_feature", "propagation")
 
 # What is derived from these inherits their licence.
+SHARE_ALIKE_NAME = "CC BY-NC-SA 4.0"
 SHARE_ALIKE = {
-    "FABDEM": "CC BY-NC-SA 4.0, inherited from FABDEM",
-    "FATHOM": "CC BY-NC-SA 4.0, inherited from FathomDEM",
+    "FABDEM": f"{SHARE_ALIKE_NAME}, inherited from FABDEM",
+    "FATHOM": f"{SHARE_ALIKE_NAME}, inherited from FathomDEM",
 }
 
 
@@ -52,7 +53,7 @@ def first_network(
     Raises:
         WeightsError: the checkpoint cannot be loaded.
         GuideMismatch: it is not the network of the configuration.
-        RunMismatch: samples or checkpoint are not those of `earlier`.
+        OtherWork: samples or checkpoint are not those of `earlier`.
     """
     samples = {name: (len(found.samples), _digest(found)) for name, found in sets.items()}
     checkpoint = config.model_kwargs.checkpoint
@@ -105,7 +106,7 @@ def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], check
         then = earlier.samples[name]
         if then != now:
             count = f"{then[0]} then, {now[0]}{' others or changed ones' * (then[0] == now[0])} now"
-            raise RunMismatch(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
+            raise OtherWork(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
     if earlier.weights is None or checkpoint is None:
         return
     try:
@@ -114,7 +115,7 @@ def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], check
     except (WeightsError, OSError):
         return  # they are gone, and not needed
     if sha256 != earlier.weights.sha256:
-        raise RunMismatch(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
+        raise OtherWork(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
 
 
 def _shown(value: object) -> str:
@@ -136,7 +137,7 @@ def weights_info(config: TrainingConfig, network: JSPSR, earlier: WeightsInfo | 
         resolution=config.resolution,
         height_range=config.height_range,
         window=config.patch_size,
-        licence=_joined([SHARE_ALIKE.get(config.dem, ""), config.licence or "", earlier.licence if earlier else ""]),
+        licence=_joined([_share_alike(config), config.licence or "", earlier.licence if earlier else ""]),
         attribution=_joined([config.attribution or "", earlier.attribution if earlier else ""]),
         trained_on=_joined([trained_on, f"begun with {earlier.name} ({earlier.trained_on})" if earlier else ""]),
         simulated=config.simulated,
@@ -144,6 +145,13 @@ def weights_info(config: TrainingConfig, network: JSPSR, earlier: WeightsInfo | 
     if earlier and earlier.simulated:
         return replace(info, simulated=True)
     return info
+
+
+def _share_alike(config: TrainingConfig) -> str:
+    """The licence that the DEM hands on, if `licence` does not state it; what is made up is derived of none."""
+    licence = SHARE_ALIKE.get(config.dem, "")
+    known = config.simulated or SHARE_ALIKE_NAME in (config.licence or "")
+    return "" if known else licence
 
 
 def _joined(statements: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
 from jspsr_cli.training.pictures import Colours, coloured, coloured_difference
+from jspsr_cli.training.places import HEIGHT_LAYERS
 from jspsr_cli.training.results import OMISSIONS, PlaceResult
 from jspsr_cli.types import FloatArray
 from jspsr_models.files import appearing
@@ -26,6 +27,12 @@ PICTURES, FOLDERS = 3, 24
 
 # Metres of canopy that are shown darkest.
 TALLEST = 25.0
+
+# Darkest and lightest percentile of all hillshades of a sample, which are so told apart and can be compared.
+SHADES = (1.0, 99.0)
+
+# Of level ground no shades are made of rounding: so much is a slope of half a degree.
+LEAST_SHADES = 0.01
 
 # Samples left out that a place lists by name.
 LISTED = 500
@@ -38,13 +45,15 @@ CLASS_NAMES = (
 
 STYLE = """body{font:15px/1.45 sans-serif;max-width:76em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}img{width:10em;image-rendering:pixelated}code{background:#f3f3f3}"""
+td:first-child,th:first-child{text-align:left}.key span{padding:0 .6em;border:1px solid #ddd}
+img{width:10em;image-rendering:pixelated}code{background:#f3f3f3}"""
 
 
 def write_page(path: Path, samples: Path, results: Sequence[PlaceResult]) -> None:
     """Write the page for all `results`, whose samples lie in folders in `samples`. Raises OSError."""
     title = f"Training set {results[0].samples}, {results[0].side} pixels a side"
     parts = [f"<h1>{html.escape(title)}</h1>", _table(_counts(results)), *_details(results)]
+    parts += _key(results)
     folders = [folder for result in results for folder in result.folders]
     for folder in folders[:FOLDERS]:
         pictures = _pictures(samples / folder)
@@ -60,11 +69,11 @@ def write_page(path: Path, samples: Path, results: Sequence[PlaceResult]) -> Non
 
 def _counts(results: Sequence[PlaceResult]) -> list[list[str]]:
     reasons = list(dict.fromkeys(reason for result in results for reason in result.left_out))
-    rows = [["place", "to train", "to validate", *reasons, "DEM RMSE", "bias", "relief", "canopy"]]
+    rows = [["place", "samples", "to train", "to validate", *reasons, "DEM RMSE", "bias", "largest relief", "trees"]]
     for result in results:
         valid = sum(count for folder, count in result.folders.items() if folder in result.validation)
         rows.append([
-            result.name, str(sum(result.folders.values()) - valid), str(valid),
+            result.name, str(result.kept), str(result.kept - valid), str(valid),
             *(str(result.left_out.get(reason, 0)) for reason in reasons),
             _metres(result.rmse), _metres(result.bias), _metres(result.relief),
             "" if result.canopy is None else f"{result.canopy:.0%}",
@@ -94,6 +103,28 @@ def _details(results: Sequence[PlaceResult]) -> Iterator[str]:
             yield f"<details><summary>{count}</summary><ul>{_items([*lines[:LISTED], *more])}</ul></details>"
 
 
+def _key(results: Sequence[PlaceResult]) -> Iterator[str]:
+    """What the colours of the pictures mean."""
+    if not any(result.kept for result in results):
+        return
+    yield (
+        "<p>Elevation models are hillshades, those of a sample with the same shades. In the difference red is where "
+        "the DEM is above the terrain, blue where it is below.</p>"
+    )
+    layers = {layer for result in results for layer in result.layers}
+    if GUIDE_LAYERS["canopy"] in layers:
+        heights = np.linspace(0, TALLEST, 6)
+        yield _colours(GUIDE_LAYERS["canopy"], [f"{h:g} m" for h in heights], coloured("Greens", heights / TALLEST))
+    if GUIDE_LAYERS["mask"] in layers:
+        yield _colours(GUIDE_LAYERS["mask"], CLASS_NAMES, coloured("tab20", np.arange(len(CLASS_NAMES))))
+
+
+def _colours(title: str, names: Sequence[str], colours: Colours) -> str:
+    pairs = zip(names, colours[:, :3].tolist(), strict=True)
+    spans = [f'<span style="background:rgb({r},{g},{b})"></span> {name}' for name, (r, g, b) in pairs]
+    return f'<p class="key">{title}: {"; ".join(spans)}.</p>'
+
+
 def _items(lines: Sequence[str]) -> str:
     return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
 
@@ -118,7 +149,7 @@ def _pictures(folder: Path) -> str:
                 pixels = {layer: reader.read(f, Window(0, 0, f.width, f.height)) for layer, f in files.items()}
             except (UnreadableRaster, ReadFailed):  # removed or spoilt since
                 continue
-            tiles = [_figure(layer, _tile(layer, pixels, files[layer])) for layer in pixels]
+            tiles = [_figure(layer, tile) for layer, tile in _tiles(pixels, files).items()]
             rows.append("".join(f"<td>{tile}</td>" for tile in [html.escape(id_), *tiles, _difference(pixels)]))
     return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>" if rows else ""
 
@@ -130,16 +161,34 @@ def _figure(caption: str, colours: Colours) -> str:
     return f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{address}"><br>{html.escape(caption)}'
 
 
-def _tile(layer: str, pixels: dict[str, FloatArray], file: RasterFile) -> Colours:
-    values = pixels[layer]
+def _tiles(pixels: dict[str, FloatArray], files: dict[str, RasterFile]) -> dict[str, Colours]:
+    """A picture of each layer of a sample."""
+    shades = {
+        layer: _shade(values[0], files[layer].transform.a) for layer, values in pixels.items() if layer in HEIGHT_LAYERS
+    }
+    known = np.concatenate([shade[np.isfinite(shade)] for shade in shades.values()])
+    dark, light = np.percentile(known, SHADES) if known.size else (0.0, 1.0)
+    spread = max(light - dark, LEAST_SHADES)
+    return {
+        layer: coloured("gray", (shades[layer] - dark) / spread) if layer in shades else _tile(layer, values)
+        for layer, values in pixels.items()
+    }
+
+
+def _shade(heights: FloatArray, across: float) -> FloatArray:
+    """The light on a slope, to 1, from the north-west as on maps; matplotlib's stretches each picture by itself."""
+    down, right = np.gradient(heights, across)
+    east, north, up = LightSource().direction
+    light: FloatArray = (up - east * right + north * down) / np.sqrt(1 + right**2 + down**2)
+    return light
+
+
+def _tile(layer: str, values: FloatArray) -> Colours:
     if layer == GUIDE_LAYERS["image"]:
         return np.moveaxis(values, 0, -1).astype(np.uint8)
     if layer == GUIDE_LAYERS["mask"]:
         return coloured("tab20", values[0].astype(int))
-    if layer == GUIDE_LAYERS["canopy"]:
-        return coloured("Greens", values[0] / TALLEST)
-    across = file.transform.a
-    return coloured("gray", LightSource().hillshade(values[0], dx=across, dy=across))
+    return coloured("Greens", values[0] / TALLEST)
 
 
 def _difference(pixels: dict[str, FloatArray]) -> str:

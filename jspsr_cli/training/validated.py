@@ -12,7 +12,7 @@ from typing import Any
 from jspsr_cli import __version__
 from jspsr_cli.assess.metrics import Metrics
 from jspsr_cli.assess.table import CSV_NAME, JSON_NAME, Line
-from jspsr_cli.errors import RunMismatch
+from jspsr_cli.errors import OtherWork, OutputExists
 from jspsr_cli.locked import LOCK, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import Sample
@@ -79,7 +79,7 @@ class ValidationFolder:
         """The report of this very validation, or None where something is missing; `predictions` if they are wanted.
 
         Raises:
-            RunMismatch: the folder holds a finished validation of something else.
+            OtherWork: the folder holds a finished validation of something else.
         """
         try:
             found = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ class ValidationFolder:
             return None
         changed = [name for name, value in self._made_of.items() if earlier.get(name) != value]
         if report and changed:
-            raise RunMismatch(
+            raise OtherWork(
                 f"{self.path} holds a validation that differs in {', '.join(changed)}: give another --output, or "
                 "--restart to throw it away."
             )
@@ -101,10 +101,10 @@ class ValidationFolder:
         """Hold the folder while the block runs; what an earlier validation left in it is removed first.
 
         Raises:
-            RunMismatch: another process validates in it, or it holds something that no validation wrote.
+            OutputExists: another process validates in it, or it holds something that no validation wrote.
             OutputNotWritable: it cannot be made or written to.
         """
-        busy = RunMismatch(f"Another jspsr validates in {self.path}: wait for it, or give another --output.")
+        busy = OutputExists(f"Another jspsr validates in {self.path}: wait for it, or give another --output.")
         self._check_ours()
         with locked(self.path, busy=lambda: busy):
             try:
@@ -119,7 +119,7 @@ class ValidationFolder:
         found = self.path.iterdir() if self.path.is_dir() else ()
         strange = [entry.name for entry in found if entry.name not in ours and entry.name[0] != "."]
         if strange:
-            raise RunMismatch(f"{self.path} holds {strange[0]}, which no validation wrote: give another --output.")
+            raise OutputExists(f"{self.path} holds {strange[0]}, which no validation wrote: give another --output.")
 
     def finish(self, report: ValidationReport) -> None:
         """Say that all is there."""

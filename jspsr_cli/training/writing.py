@@ -20,6 +20,10 @@ PREFERRED = sorted(VALID_INPUTS, key=lambda known: ("canopy" in known, "image" n
 # The paper's batch, and the fewest steps that an epoch of a small set should have.
 BATCH, STEPS = 70, 4
 
+# Batch normalisation takes mean and variance from a batch: those of one sample spoil the weights that training begins
+# with, those of fewer than eight are unsteady.
+LEAST_BATCH, STEADY_BATCH = 4, 8
+
 HEAD = "# Written by jspsr prepare, anew by every run for all places in this folder: copy it before you change it.\n"
 
 # The paper's set has thousands. With its schedule the error of a set of 53 (two towns) changed by 0.2 to 0.3 m from
@@ -45,7 +49,11 @@ def write_config(
     """
     path = folder / "config.yaml"
     results = [result for result in results if result.kept]
-    layers = set.intersection(*(set(result.layers) for result in results)) if results else set()
+    if not results:
+        path.unlink(missing_ok=True)
+        return None, ("there is no config.yaml yet, for lack of samples: prepare another place",)
+    more = "prepare another place" + ", or this one with a smaller --size and --restart" * (results[0].dataset == "own")
+    layers = set.intersection(*(set(result.layers) for result in results))
     valid = sorted({name for result in results for name in result.validation if name in result.folders})
     train = sorted({name for result in results for name in result.folders} - set(valid))
     dem = dem_of(layers)
@@ -58,10 +66,11 @@ def write_config(
     ) if not there]  # fmt: skip
     if lacking or dem is None:
         path.unlink(missing_ok=True)
-        return None, (f"there is no config.yaml yet, for lack of {' and of '.join(lacking)}: prepare another place",)
+        return None, (f"there is no config.yaml yet, for lack of {' and of '.join(lacking)}: {more}",)
     patch = min(WINDOW, results[0].side // WINDOW_STEP * WINDOW_STEP)
     samples = sum(result.folders.get(name, 0) for result in results for name in train)
     crops = samples * len(tile_starts(results[0].side, patch)) ** 2
+    batch = min(crops, max(LEAST_BATCH, min(BATCH, crops // STEPS)))
     config = {
         "name": f"{results[0].dataset}-{resolution:g}m",
         "dataset": results[0].dataset,
@@ -71,14 +80,15 @@ def write_config(
         "resolution": resolution,
         "input_data": {dem: 1, **{guide: GUIDE_CHANNELS[guide] for guide in guides}},
         "patch_size": patch,
-        "train_batch_size": max(1, min(BATCH, crops // STEPS)),
+        "train_batch_size": batch,
         **_passed_on(results, (TRUTH, dem, *(GUIDE_LAYERS[guide] for guide in guides))),
         "simulated": True if any(result.simulated for result in results) else None,
     }
     text = yaml.safe_dump({key: value for key, value in config.items() if value is not None}, sort_keys=False)
     with appearing(path) as part:
         part.write_text(HEAD + text + (FOR_FEW_CROPS.format(crops=crops) if crops < FEW_CROPS else ""), "utf-8")
-    return path, ()
+    few = f"of {crops} crops to train on a batch has only {batch}, too few for steady training: {more}"
+    return path, (few,) if batch < STEADY_BATCH else ()
 
 
 def _passed_on(results: Sequence[PlaceResult], layers: Iterable[str]) -> dict[str, str | None]:

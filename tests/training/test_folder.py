@@ -12,7 +12,7 @@ import rasterio
 import torch
 from filelock import FileLock
 
-from jspsr_cli.errors import BadTrainingSet, InvalidConfig, OutputNotWritable, RunMismatch, TrainingDiverged
+from jspsr_cli.errors import BadTrainingSet, InvalidConfig, OtherWork, OutputExists, OutputNotWritable, TrainingDiverged
 from jspsr_cli.training.keeping import EpochReport
 from jspsr_models import WeightsInfo, identity_checkpoint, load_network, save_network
 from tests.training.dataset import layer_path, rewrite
@@ -37,12 +37,12 @@ def test_the_same_command_again_does_nothing_and_more_epochs_go_on(run: Run, tmp
 
 def test_the_folder_of_another_run_is_refused_and_restart_throws_it_away(run: Run, tmp_path: Path) -> None:
     run(keys={"epochs": 1})
-    with pytest.raises(RunMismatch, match="holds a run with another loss, seed: give another --output, or --restart"):
+    with pytest.raises(OtherWork, match="holds a run with another loss, seed: give another --output, or --restart"):
         run(keys={"seed": 3, "loss": {"L1": 1}})
     report = run(keys={"seed": 3, "epochs": 1}, restart=True)
     assert (report.resumed_after, report.already_done) == (0, False)
     (tmp_path / "run" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunMismatch, match=r"holds thesis.txt, which no run wrote"):
+    with pytest.raises(OutputExists, match=r"holds thesis.txt, which no run wrote"):
         run(restart=True)
     assert (tmp_path / "run" / "thesis.txt").exists()
 
@@ -51,7 +51,7 @@ def test_two_processes_do_not_train_in_one_folder(run: Run) -> None:
     def again(_: EpochReport) -> None:
         run()
 
-    with pytest.raises(RunMismatch, match="Another jspsr trains in"):
+    with pytest.raises(OutputExists, match="Another jspsr trains in"):
         run(on_epoch=again)
 
 
@@ -93,7 +93,7 @@ def test_rates_that_end_with_the_run_keep_their_epochs(run: Run, scheduler: str)
     keys = {"scheduler": scheduler, "scheduler_kwargs": {}}
     with pytest.raises(Stop):
         run(keys=keys, epochs=2, on_epoch=stop_after(1, Stop()))
-    with pytest.raises(RunMismatch, match="another epochs"):
+    with pytest.raises(OtherWork, match="another epochs"):
         run(keys=keys, epochs=3)
 
 
@@ -163,7 +163,7 @@ def test_other_first_weights_under_the_same_name_are_refused(run: Run, start: Pa
     network, info = load_network(start)
     torch.nn.init.ones_(next(network.parameters()))
     save_network(network, start, info)
-    with pytest.raises(RunMismatch, match=r"start\.safetensors holds other weights than those .* begun with: restore"):
+    with pytest.raises(OtherWork, match=r"start\.safetensors holds other weights than those .* begun with: restore"):
         run(start=str(start))
     assert run(start=str(start), restart=True).resumed_after == 0
 
@@ -177,7 +177,7 @@ def test_other_samples_are_refused(run: Run, own_set: Path, city: str, renamed: 
     run(data_root=str(own_set), epochs=1)
     for path in (own_set / "DFC30_8m" / city).glob("*/2_*.tif"):
         path.rename(path.with_name(path.name.replace("2", renamed, 1))) if renamed else path.unlink()
-    with pytest.raises(RunMismatch, match=sentence):
+    with pytest.raises(OtherWork, match=sentence):
         run(data_root=str(own_set))
 
 
@@ -206,7 +206,7 @@ def test_changed_pixels_are_refused_and_a_copy_goes_on(
     values[0, 0, 0] += 1
     rewrite(path, values)
     if refused:
-        with pytest.raises(RunMismatch, match=r"of train_set are not .* \(6 then, 6 others or changed ones now\)"):
+        with pytest.raises(OtherWork, match=r"of train_set are not .* \(6 then, 6 others or changed ones now\)"):
             run(data_root=str(copy))
         path.write_bytes(before)
     assert run(data_root=str(copy)).resumed_after == 1

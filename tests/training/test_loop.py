@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 
 from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
 from jspsr_cli.training import keeping, losses, schedule
+from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.hardware import Hardware
 from jspsr_cli.training.keeping import EpochReport
+from jspsr_cli.training.start import weights_info
 from jspsr_models import JSPSR, WeightsInfo, identity_checkpoint, load_network, save_network, to_released
 from jspsr_models.errors import WeightsError
 from tests.training.running import Run, Stop, assert_same_tensors, state_of, stop_after
@@ -284,11 +287,20 @@ def test_what_a_training_file_leaves_open_comes_from_the_weights(run: Run, tmp_p
         run("other", keys=keys, start=str(tmp_path / "run" / "last.ckpt"))
 
 
-def test_share_alike_is_passed_on(run: Run, tmp_path: Path) -> None:
-    run(keys={"epochs": 1, "input_data": {"FABDEM": 1, "canopy": 1}, "attribution": "me", "simulated": True})
-    info = load_network(tmp_path / "run" / "last.safetensors")[1]
-    assert info.licence.startswith("CC BY-NC-SA 4.0")
-    assert (info.attribution, info.simulated) == ("me", True)
+@pytest.mark.parametrize(
+    ("given", "licence"),
+    [
+        ({}, "CC BY-NC-SA 4.0, inherited from FABDEM"),
+        ({"licence": "CC BY-NC-SA 4.0 (FABDEM)"}, "CC BY-NC-SA 4.0 (FABDEM)"),
+        ({"licence": "MIT"}, "CC BY-NC-SA 4.0, inherited from FABDEM; MIT"),
+        ({"licence": "MIT", "simulated": True}, "MIT"),  # nothing of FABDEM is in it
+    ],
+    ids=["passed on", "stated once", "beside another", "made up"],
+)
+def test_share_alike_is_passed_on(config: Callable[..., TrainingConfig], given: dict[str, Any], licence: str) -> None:
+    settings = config(input_data={"FABDEM": 1, "canopy": 1}, attribution="me", **given)
+    info = weights_info(settings, JSPSR(inputs=("canopy",), num_feature=3), None)
+    assert (info.licence, info.attribution, info.simulated) == (licence, "me", given.get("simulated"))
 
 
 def test_a_loss_that_is_no_number_stops_with_the_batch(

@@ -100,11 +100,24 @@ PLACE = PlaceResult(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(("crops", "batch"), [(3, 3), (5, 4), (31, 7), (32, 8), (1000, 70)])
+def test_a_batch_is_never_of_one_sample_where_there_are_more(tmp_path: Path, crops: int, batch: int) -> None:
+    path, warnings = write_config(tmp_path, [replace(PLACE, folders={"A": crops, "A_valid": 9})], resolution=8)
+    assert read_config(str(path))[0].train_batch_size == batch
+    assert bool(warnings) == (batch < 8)
+
+
+def test_without_samples_nothing_else_is_lacking(tmp_path: Path) -> None:
+    path, warnings = write_config(tmp_path, [PLACE], resolution=8)
+    assert path is None
+    assert warnings == ("there is no config.yaml yet, for lack of samples: prepare another place",)
+
+
 @pytest.mark.parametrize(("crops", "few"), [(499, True), (500, False)])
 def test_the_training_file_of_a_small_set_averages_and_slows_down(tmp_path: Path, crops: int, few: bool) -> None:
-    path, _ = write_config(tmp_path, [replace(PLACE, folders={"A": crops, "A_valid": 9})], resolution=8)
+    path, unsteady = write_config(tmp_path, [replace(PLACE, folders={"A": crops, "A_valid": 9})], resolution=8)
     config, warnings = read_config(str(path))
-    assert warnings == ()
+    assert warnings == unsteady == ()
     assert (config.ema is not None) == few
     rates = learning_rates(config)
     assert (rates[-1] < 1e-4 * max(rates)) == few

@@ -82,7 +82,8 @@ def test_vertical_datums(scene: Scene, tmp_path: Path) -> None:
     assert "terrain not stated, DEM EGM2008 height (EPSG:3855)" in scene.run(out).warnings[0]
     with pytest.raises(OtherWork, match=r"the datums was terrain not stated, .* and is terrain EGM2008 height"):
         scene.run(out, terrain_datum="EPSG:3855")
-    assert scene.run(out, terrain_datum="EPSG:3855", restart=True).warnings == ()
+    same = scene.run(out, terrain_datum="EPSG:3855", restart=True)
+    assert not [text for text in same.warnings if "--match-datum" in text]
     assert tags_of(layer(out, "e1951n20332", "RGEALTI"))["JSPSR_VERTICAL_DATUM"] == "EGM2008 height (EPSG:3855)"
     apart = scene.run(out, terrain_datum="EPSG:5703", restart=True)
     assert "in NAVD88 height (EPSG:5703) and the DEM in" in apart.warnings[0]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from jspsr_cli.errors import JspsrError, OutputNotWritable, PredictionFailed, RunMismatch
+from jspsr_cli.errors import JspsrError, OtherWork, OutputExists, OutputNotWritable, PredictionFailed
 from jspsr_cli.predict import WindowPredictor
 from jspsr_cli.training.validated import ValidationReport
 from jspsr_cli.training.validation import validate
@@ -113,7 +113,7 @@ def test_another_validation_is_refused_and_restart_leaves_nothing_of_it(
     beside.touch()
     (out / "predictions" / "Caen" / "style.qml").touch()
     before = listing(out)
-    with pytest.raises(RunMismatch, match=f"holds a validation that differs in {what}: give another --output, or"):
+    with pytest.raises(OtherWork, match=f"holds a validation that differs in {what}: give another --output, or"):
         change(run, root)
     assert listing(out) == before
     report = change(run, root, restart=True)
@@ -156,7 +156,7 @@ def test_a_damaged_record_is_begun_anew(run: Validate, tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_left_alone(run: Validate, tmp_path: Path, name: str) -> None:
     (tmp_path / "out" / name).mkdir(parents=True)
     for restart in (False, True):
-        with pytest.raises(RunMismatch, match=f"holds {name}, which no validation wrote: give another --output"):
+        with pytest.raises(OutputExists, match=f"holds {name}, which no validation wrote: give another --output"):
             run(restart=restart)
     assert list(listing(tmp_path / "out")) == []
 
