@@ -50,13 +50,15 @@ class RealGround:
         return {**found, "canopy": open_canopy(self.canopy)} if self.canopy else found
 
     def grid(self, resolution: float) -> Grid:
-        """All pixels that the files share, in the CRS of the terrain if that is in metres, else in the UTM zone.
+        """Whole pixels that the files share, in the CRS of the terrain if that is in metres, else in the UTM zone.
 
         Raises:
             NoOverlap: they share none.
         """
         extents = {role: extent_of(files) for role, files in self.files.items()}
-        return target_of(TargetRequest(resolution), list(extents.values()), guide=extents["terrain"]).grid
+        shared = target_of(TargetRequest(resolution), list(extents.values()), guide=extents["terrain"]).grid
+        # The outermost may reach beyond the files, whose edges are no whole multiples of the resolution.
+        return shared.part(1, 1, max(shared.height - 2, 1), max(shared.width - 2, 1))
 
     def scene(self, seed: int, number: int, *, resolution: float, size: int) -> Scene:
         """The square `number` of `seed`: always the same, and those that validate apart from the others.

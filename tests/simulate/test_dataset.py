@@ -16,7 +16,7 @@ from jspsr_cli.errors import EmptyRaster, InvalidOption, NoOverlap, OutputExists
 from jspsr_cli.main import cli
 from jspsr_cli.simulate import dataset
 from jspsr_cli.simulate.dataset import simulate
-from jspsr_cli.simulate.real import RealGround, divides, validates
+from jspsr_cli.simulate.real import FIRST_VALID, RealGround, divides, validates
 from jspsr_cli.simulate.request import SimulateOptions
 from jspsr_cli.simulate.scene import Scene
 from jspsr_cli.simulate.views import SimulatedSample, Simulation, _majority
@@ -212,11 +212,20 @@ def test_canopy_tells_trees_from_buildings(site: dict[str, Path]) -> None:
 
 def test_ground_to_validate_on_lies_apart(site: dict[str, Path]) -> None:
     ground = ground_of(site)
-    border = divides(ground.grid(8), 16)
+    grid = ground.grid(8)
+    border = divides(grid, 16)
     assert border is not None
     for number in range(30):
-        left = (ground.scene(0, number, resolution=8, size=16).grid.transform.c - WEST) / 8
+        left = (ground.scene(0, number, resolution=8, size=16).grid.transform.c - grid.transform.c) / 8
         assert (left >= border) if validates(number) else (left + 16 <= border)
+
+
+def test_ground_ends_anywhere(site: dict[str, Path]) -> None:
+    with rasterio.open(site["terrain"]) as file:
+        heights, transform = file.read(1), file.transform
+    write_raster(site["terrain"], heights[:, :-1], crs=UTM, transform=transform, nodata=-9999)  # not a multiple of 8 m
+    scene = ground_of(site).scene(0, FIRST_VALID, resolution=8, size=32)  # at the eastern end, where all of them are
+    assert WEST + 600 - 16 < scene.grid.bounds[2] < WEST + 598
 
 
 def test_ground_that_cannot_be_used_is_refused(site: dict[str, Path], tmp_path: Path) -> None:
