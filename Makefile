@@ -15,8 +15,9 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A process a core, each with one thread.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 coverage: .venv/installed
 	$(BIN)/pytest --cov --cov-report=term:skip-covered

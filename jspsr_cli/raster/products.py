@@ -16,6 +16,9 @@ LICENCE_TAG = "JSPSR_LICENCE"
 ATTRIBUTION_TAG = "JSPSR_ATTRIBUTION"
 VERTICAL_TAG = "JSPSR_VERTICAL_DATUM"
 
+# Tag of rasters that are made up, and so are of no product whatever they are called.
+SIMULATED_TAG = "JSPSR_SIMULATED"
+
 # Between the entries of one tag; attributions hold commas and semicolons.
 SEPARATOR = " | "
 
@@ -61,6 +64,8 @@ PRODUCTS = (
 
 def product_of(file: RasterFile) -> Product | None:
     """The data set that `file` is named as, if any."""
+    if SIMULATED_TAG in file.tags:
+        return None
     return next((product for product in PRODUCTS if product.pattern.search(file.name)), None)
 
 

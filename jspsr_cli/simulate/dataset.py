@@ -21,7 +21,7 @@ from jspsr_cli import __version__
 from jspsr_cli.errors import OutputExists, OutputNotWritable, UnreadableRaster
 from jspsr_cli.limits import WINDOW_STEP
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, inherited
+from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, SIMULATED_TAG, inherited
 from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.raster.sources import inspect_raster
 from jspsr_cli.simulate.real import divides, validates
@@ -38,8 +38,8 @@ from jspsr_models.files import appearing
 # What `dataset:` in a training file calls a set of simulated scenes.
 DATASET = "SIM"
 
-# What a scene is made of, and what kind of country it is.
-MADE_OF_TAG, KIND_TAG = "JSPSR_SIMULATED", "JSPSR_SCENE"
+# What kind of country a scene is.
+KIND_TAG = "JSPSR_SCENE"
 
 # Scenes on the picture sheet.
 PICTURES = 12
@@ -236,7 +236,7 @@ class _Work:
             licences, attributions = inherited(files)
             tags = {LICENCE_TAG: SEPARATOR.join(licences), ATTRIBUTION_TAG: SEPARATOR.join(attributions)}
         tags |= {"TIFFTAG_SOFTWARE": f"jspsr {__version__}", "JSPSR_VERSION": __version__}
-        return {key: value for key, value in {**tags, MADE_OF_TAG: json.dumps(made_of)}.items() if value}
+        return {key: value for key, value in {**tags, SIMULATED_TAG: json.dumps(made_of)}.items() if value}
 
 
 def write_sample(simulation: Simulation, number: int, files: dict[str, Path], tags: dict[str, str]) -> None:

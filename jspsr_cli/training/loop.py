@@ -101,7 +101,7 @@ def _run(
     warned(beyond.sentence)
     data = CropData(settings, training=training, validation=validation)
     module = TrainingModule(network, settings, training=training, validation=validation, folder=folder.path)
-    info = weights_info(settings, network, origin.weights)
+    info = weights_info(settings, network, trained_on=sets["train_set"], earlier=origin.weights)
     keeper = RunKeeper(folder.path, settings, info, begun_with=origin.weights, on_epoch=on_epoch, progress=progress)
     stopper = Stopper(follows=where.follows)
     with quiet(), stopper.watching():

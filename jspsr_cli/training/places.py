@@ -21,8 +21,13 @@ from jspsr_cli.raster.sources import RasterFile, short_name
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.datums import Datums
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
-from jspsr_cli.training.start import SHARE_ALIKE
 from jspsr_cli.types import Bounds, FloatArray
+
+# What is derived from these layers inherits their licence, whatever the files are called that they are made of.
+SHARE_ALIKE = {
+    "FABDEM": "CC BY-NC-SA 4.0, inherited from FABDEM",
+    "FATHOM": "CC BY-NC-SA 4.0, inherited from FathomDEM",
+}
 
 # Ground metres of the paper's samples, and the pixels that the network sees of one at least.
 SAMPLE_METRES, WINDOW = 1000.0, 128
@@ -71,7 +76,7 @@ class Sources:
         """Names of the files that `layer` is made of here, and what it inherits from them."""
         files = files_under(self.files[layer], self.grid)
         tags = name_tag(ROLE_OF_LAYER[layer], files) | inherited_tags(files)
-        if layer in SHARE_ALIKE and layer not in tags.get(LICENCE_TAG, ""):  # whatever the files are called
+        if layer in SHARE_ALIKE and layer not in tags.get(LICENCE_TAG, ""):
             tags[LICENCE_TAG] = joined([tags.get(LICENCE_TAG, ""), SHARE_ALIKE[layer]])
         return tags | (self.datums.tags(layer, files) if layer in HEIGHT_LAYERS else {})
 

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from jspsr_cli.errors import GuideMismatch, OtherWork, ReadFailed
+from jspsr_cli.raster.products import SIMULATED_TAG, inherited, joined
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import TRUTH, SampleSet
 from jspsr_models import JSPSR, WeightsInfo, load_network
@@ -21,13 +22,6 @@ SETS = ("train_set", "valid_set")
 
 # What the network has of the weights that it begins with, where the training file does not say it.
 FROM_WEIGHTS = ("num_feature", "propagation")
-
-# What is derived from these inherits their licence.
-SHARE_ALIKE_NAME = "CC BY-NC-SA 4.0"
-SHARE_ALIKE = {
-    "FABDEM": f"{SHARE_ALIKE_NAME}, inherited from FABDEM",
-    "FATHOM": f"{SHARE_ALIKE_NAME}, inherited from FathomDEM",
-}
 
 
 @dataclass(frozen=True)
@@ -122,9 +116,13 @@ def _shown(value: object) -> str:
     return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
-def weights_info(config: TrainingConfig, network: JSPSR, earlier: WeightsInfo | None) -> WeightsInfo:
-    """What the new weights say; what they began with passes on its licence, attribution and training data."""
-    trained_on = (
+def weights_info(
+    config: TrainingConfig, network: JSPSR, *, trained_on: SampleSet, earlier: WeightsInfo | None
+) -> WeightsInfo:
+    """What the new weights say; samples, and weights that they begin with, pass on licences and attributions."""
+    files = [file for sample in trained_on.samples for file in (sample.dem, sample.truth, *sample.guides.values())]
+    licences, attributions = inherited(files)
+    said = (
         f"{config.dataset}, {len(config.train_set)} areas ({', '.join(config.train_set)}): {config.dem} to {TRUTH} "
         f"at {config.resolution:g} m"
     )
@@ -137,22 +135,14 @@ def weights_info(config: TrainingConfig, network: JSPSR, earlier: WeightsInfo | 
         resolution=config.resolution,
         height_range=config.height_range,
         window=config.patch_size,
-        licence=_joined([_share_alike(config), config.licence or "", earlier.licence if earlier else ""]),
-        attribution=_joined([config.attribution or "", earlier.attribution if earlier else ""]),
-        trained_on=_joined([trained_on, f"begun with {earlier.name} ({earlier.trained_on})" if earlier else ""]),
+        licence=_joined([config.licence or "", *licences, earlier.licence if earlier else ""]),
+        attribution=_joined([config.attribution or "", *attributions, earlier.attribution if earlier else ""]),
+        trained_on=_joined([said, f"begun with {earlier.name} ({earlier.trained_on})" if earlier else ""]),
         simulated=config.simulated,
     )
-    if earlier and earlier.simulated:
-        return replace(info, simulated=True)
-    return info
-
-
-def _share_alike(config: TrainingConfig) -> str:
-    """The licence that the DEM hands on, if `licence` does not state it; what is made up is derived of none."""
-    licence = SHARE_ALIKE.get(config.dem, "")
-    known = config.simulated or SHARE_ALIKE_NAME in (config.licence or "")
-    return "" if known else licence
+    made_up = any(SIMULATED_TAG in file.tags for file in files)
+    return replace(info, simulated=True) if made_up or (earlier and earlier.simulated) else info
 
 
 def _joined(statements: Sequence[str]) -> str:
-    return "; ".join(dict.fromkeys(text for text in statements if text not in ("", NOT_STATED))) or NOT_STATED
+    return joined(text for text in statements if text != NOT_STATED) or NOT_STATED

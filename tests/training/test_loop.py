@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
+from jspsr_cli.raster.products import SIMULATED_TAG
 from jspsr_cli.training import keeping, losses, schedule
 from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.dfc30 import SampleSet, find_samples
 from jspsr_cli.training.hardware import Hardware
 from jspsr_cli.training.keeping import EpochReport
 from jspsr_cli.training.start import weights_info
@@ -139,7 +142,7 @@ def test_fine_tuning_begins_with_the_weights_given(run: Run, tmp_path: Path, rel
     assert min(seen_batches) > 0  # it was trained as a network in training, not in evaluation
     assert "begun with start" in made.trained_on
     if not released:
-        assert (made.licence, made.simulated) == ("CC0", True)
+        assert (made.licence, made.simulated) == ("Copernicus DEM: free of charge, with attribution | CC0", True)
 
 
 @pytest.mark.parametrize(
@@ -287,20 +290,24 @@ def test_what_a_training_file_leaves_open_comes_from_the_weights(run: Run, tmp_p
         run("other", keys=keys, start=str(tmp_path / "run" / "last.ckpt"))
 
 
-@pytest.mark.parametrize(
-    ("given", "licence"),
-    [
-        ({}, "CC BY-NC-SA 4.0, inherited from FABDEM"),
-        ({"licence": "CC BY-NC-SA 4.0 (FABDEM)"}, "CC BY-NC-SA 4.0 (FABDEM)"),
-        ({"licence": "MIT"}, "CC BY-NC-SA 4.0, inherited from FABDEM; MIT"),
-        ({"licence": "MIT", "simulated": True}, "MIT"),  # nothing of FABDEM is in it
-    ],
-    ids=["passed on", "stated once", "beside another", "made up"],
-)
-def test_share_alike_is_passed_on(config: Callable[..., TrainingConfig], given: dict[str, Any], licence: str) -> None:
-    settings = config(input_data={"FABDEM": 1, "canopy": 1}, attribution="me", **given)
-    info = weights_info(settings, JSPSR(inputs=("canopy",), num_feature=3), None)
-    assert (info.licence, info.attribution, info.simulated) == (licence, "me", given.get("simulated"))
+def test_weights_inherit_from_the_samples(config: Callable[..., TrainingConfig]) -> None:
+    settings = config(input_data={"FABDEM": 1, "canopy": 1}, licence="MIT", attribution="me")
+    network, samples = JSPSR(inputs=("canopy",), num_feature=3), find_samples(settings, settings.train_set)
+    info = weights_info(settings, network, trained_on=samples, earlier=None)
+    assert info.licence == "MIT | FABDEM: CC BY-NC-SA 4.0: what is derived from it inherits that"
+    assert info.attribution.startswith("me | FABDEM V1-2, Hawker et al. 2022")
+    assert not info.simulated
+    later = weights_info(settings, network, trained_on=SampleSet((), 0, ()), earlier=info)
+    assert later.licence == info.licence
+
+
+def test_made_up_samples_are_of_no_product(config: Callable[..., TrainingConfig]) -> None:
+    settings = config(input_data={"FABDEM": 1, "canopy": 1})
+    found = find_samples(settings, settings.train_set)
+    made_up = [replace(sample, dem=replace(sample.dem, tags={SIMULATED_TAG: "{}"})) for sample in found.samples]
+    samples = replace(found, samples=tuple(made_up))
+    info = weights_info(settings, JSPSR(inputs=("canopy",), num_feature=3), trained_on=samples, earlier=None)
+    assert (info.licence, info.simulated) == ("not stated", True)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_batch(
