@@ -102,8 +102,8 @@ def datum_tag(file: RasterFile) -> str:
     return datum.tag if datum else file.tags.get(VERTICAL_TAG) or UNKNOWN_DATUM
 
 
-def common_datum(files: Sequence[RasterFile]) -> VerticalDatum:
-    """The vertical datum of all `files`, which are a DEM.
+def common_datum(files: Sequence[RasterFile], *, option: str = "--vertical-crs", what: str = "DEM") -> VerticalDatum:
+    """The vertical datum of all `files`, which are a DEM called `what` and have to have one for `option`.
 
     Raises:
         UnknownDatum: one does not say which it has, or they have several.
@@ -113,21 +113,23 @@ def common_datum(files: Sequence[RasterFile]) -> VerticalDatum:
         datum = vertical_datum(file)
         if datum is None:
             raise UnknownDatum(
-                f"{file.path} does not say what its heights are counted from, so --vertical-crs cannot change it: "
+                f"{file.path} does not say what its heights are counted from, so {option} cannot change it: "
                 f"name its datum first, for example with gdal_edit.py -a_srs {name_of(file.crs)}+3855 for EGM2008."
             )
         datums.append(datum)
     if len({datum.tag for datum in datums}) > 1:
-        raise UnknownDatum(f"With --vertical-crs the DEM has to be in one vertical datum: {several_datums(files)[0]}.")
+        raise UnknownDatum(
+            f"With {option} the {what} has to be in one vertical datum: {several_datums(files, what=what)[0]}."
+        )
     return datums[0]
 
 
-def several_datums(files: Sequence[RasterFile]) -> list[str]:
-    """A warning where the heights of `files`, which are a DEM, are known not to meet."""
+def several_datums(files: Sequence[RasterFile], *, what: str = "DEM") -> list[str]:
+    """A warning where the heights of `files`, which are a DEM called `what`, are known not to meet."""
     first: dict[str, str] = {}
     for file in files:
         datum = vertical_datum(file)
         if datum:
             first.setdefault(datum.tag, f"those of {file.name} in {datum.name}")
     found = " and ".join(first.values())
-    return [f"heights of the DEM are in several vertical datums, {found}"] if len(first) > 1 else []
+    return [f"heights of the {what} are in several vertical datums, {found}"] if len(first) > 1 else []

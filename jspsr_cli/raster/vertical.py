@@ -96,8 +96,8 @@ def datum_of_tag(text: str) -> VerticalDatum | None:
         return None
 
 
-def parse_datum(text: str) -> VerticalDatum:
-    """The datum that --vertical-crs asks for, of a vertical, compound or 3D CRS: an EPSG code, a PROJ string or WKT.
+def parse_datum(text: str, *, option: str = "--vertical-crs") -> VerticalDatum:
+    """The datum that `option` asks for, of a vertical, compound or 3D CRS: an EPSG code, a PROJ string or WKT.
 
     Raises:
         InvalidOption: PROJ does not know it, it is horizontal only, or it counts downwards or in another unit.
@@ -109,12 +109,12 @@ def parse_datum(text: str) -> VerticalDatum:
     datum, part = datum_of(crs), vertical_part(crs)
     if datum is None or part is None or crs.is_geocentric:
         raise InvalidOption(
-            f"{crs.name} has no heights: --vertical-crs takes a vertical CRS such as EPSG:5773, or one that holds "
+            f"{crs.name} has no heights: {option} takes a vertical CRS such as EPSG:5773, or one that holds "
             "one, such as EPSG:4326+5773."
         )
     axis = part.axis_info[-1]
     if axis.direction == "down":
-        raise InvalidOption(f"{part.name} counts depths downwards: --vertical-crs takes a datum of heights.")
+        raise InvalidOption(f"{part.name} counts depths downwards: {option} takes a datum of heights.")
     if axis.unit_conversion_factor != 1:
         twin = f"ask for {datum.name}" if datum.surface.to_authority() else "ask for one in metres"
         raise InvalidOption(f"{part.name} counts in {axis.unit_name} and the output is in metres: {twin}.")
@@ -216,7 +216,7 @@ class VerticalTransform:
 
 
 def vertical_transform(
-    source: VerticalDatum, target: VerticalDatum, *, grid: Grid, extent: Extent
+    source: VerticalDatum, target: VerticalDatum, *, grid: Grid, extent: Extent, option: str = "--vertical-crs"
 ) -> VerticalTransform | None:
     """How heights on `grid` go from `source` to `target`, or None where that is the same datum.
 
@@ -238,7 +238,7 @@ def vertical_transform(
     if not group.transformers:
         raise InvalidOption(
             f"PROJ knows no transformation from {source.name} to {target.name} in this area: choose another "
-            "--vertical-crs, or give it with the horizontal CRS that it is used with, as in EPSG:4258+5799."
+            f"{option}, or give it with the horizontal CRS that it is used with, as in EPSG:4258+5799."
         )
     to_base = _group(pyproj.CRS.from_wkt(grid.crs.to_wkt()), source.base, area).transformers[0]
     found = VerticalTransform(source, target, grid, to_base, group.transformers[0])

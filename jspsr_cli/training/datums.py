@@ -38,13 +38,15 @@ class Datums:
             UnknownDatum: one is not known, and needed.
             InvalidOption, MissingDatumGrid, NoOverlap: see `vertical_transform`.
         """
-        given = parse_datum(terrain_datum) if terrain_datum else None
+        given = parse_datum(terrain_datum, option="--terrain-datum") if terrain_datum else None
         if not match:
             return cls(given or vertical_datum(terrain[0]), vertical_datum(dem[0]), None)
         if given is None and vertical_datum(terrain[0]) is None:
             raise UnknownDatum(f"{terrain[0].name} does not say what its heights are counted from: --terrain-datum.")
-        source, target = given or common_datum(terrain), common_datum(dem)
-        return cls(source, target, vertical_transform(source, target, grid=grid, extent=extent_of(terrain)))
+        source = given or common_datum(terrain, option="--match-datum", what="terrain")
+        target = common_datum(dem, option="--match-datum")
+        change = vertical_transform(source, target, grid=grid, extent=extent_of(terrain), option="--terrain-datum")
+        return cls(source, target, change)
 
     @property
     def text(self) -> str:

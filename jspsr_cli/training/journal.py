@@ -70,22 +70,20 @@ class SampleJournal:
         self._file: IO[str]
 
     def __enter__(self) -> "SampleJournal":
-        lines = _whole_lines(self._path)
-        if lines:
-            try:
-                then, *said = map(json.loads, lines)
-                what = differences(then, self._made_of)
-                kept = any(not one["reason"] for one in said)
-                found = [] if what else [_record(one) for one in said]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise OtherWork(f"{self._path} is damaged: --restart makes its samples anew.") from error
-            if what and kept:
-                raise OtherWork(
-                    f"{self._path.stem} was begun here with other inputs or options ({what}): give those, another "
-                    "--name or --output, or --restart to make it anew."
-                )
-            self.anew = bool(what)
-            self.records = {(record.city, record.id): record for record in found}
+        try:
+            then, *said = [json.loads(line) for line in _whole_lines(self._path)] or [self._made_of]
+            what = differences(then, self._made_of)
+            kept = any(not one["reason"] for one in said)
+            found = [] if what else [_record(one) for one in said]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OtherWork(f"{self._path} is damaged: --restart makes its samples anew.") from error
+        if what and kept:
+            raise OtherWork(
+                f"{self._path.stem} was begun here with other inputs or options ({what}): give those, another "
+                "--name or --output, or --restart to make it anew."
+            )
+        self.anew = bool(what)
+        self.records = {(record.city, record.id): record for record in found}
         self._begin()
         return self
 

@@ -23,7 +23,7 @@ def lattice_start(grid: Grid, side: int, layers: Sequence[AlignedLayer], *, void
     """
     anchored = (-grid.origin[0] % side, -grid.origin[1] % side)
     if max(grid.height, grid.width) > SEARCHED:
-        return min(anchored[0], grid.height % side), min(anchored[1], grid.width % side)
+        return _nearest(anchored[0], grid.height % side, side), _nearest(anchored[1], grid.width % side, side)
     shares = np.min([_shares(_known(layer, side), side) for layer in layers], axis=0)
     whole = np.zeros_like(shares, dtype=bool)
     whole[side : grid.height + 1, side : grid.width + 1] = True
@@ -34,6 +34,13 @@ def lattice_start(grid: Grid, side: int, layers: Sequence[AlignedLayer], *, void
     away = np.where(worth == worth.max(), rows[:, None] ** 2 + cols**2, np.inf)
     row, col = np.unravel_index(away.argmin(), away.shape)
     return int(row), int(col)
+
+
+def _nearest(anchored: int, last: int, side: int) -> int:
+    """Of the starts 0 to `last` the nearest to `anchored`: lattices repeat every `side` pixels."""
+    if anchored <= last:
+        return anchored
+    return last if anchored - last < side - anchored else 0
 
 
 def _known(layer: AlignedLayer, side: int) -> BoolArray:

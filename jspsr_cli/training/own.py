@@ -45,9 +45,9 @@ def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: Prepare
     bad: list[str] = []
     files = {layer: _usable(layer, paths, options.guide_bands, bad) for layer, paths in given.items()}
     grid = _grid(files, options)
-    stretch, doubts = _looked_at(files, grid, options, reader)
-    dem = next(files[layer] for layer in DEM_LAYERS if layer in files)
-    datums = Datums.of(files[TRUTH], dem, grid, match=options.match_datum, terrain_datum=options.terrain_datum)
+    dem = next(layer for layer in DEM_LAYERS if layer in files)
+    stretch, doubts = _looked_at(files, dem, grid, options, reader)
+    datums = Datums.of(files[TRUTH], files[dem], grid, match=options.match_datum, terrain_datum=options.terrain_datum)
     side = side_of(options.resolution, options.size)
     aligned = aligned_layers(files, grid, reader=reader, stretch=stretch)
     seen = [aligned[layer] for layer in needed(files)]
@@ -58,6 +58,7 @@ def own_place(given: Mapping[str, Sequence[str]], *, name: str, options: Prepare
         dataset="own",
         side=side,
         layers=tuple(files),
+        dem=dem,
         cities=(name,),
         candidates=tuple(_cells(name, grid, side, start, files, aligned, datums)),
         used=used,
@@ -109,17 +110,16 @@ def _grid(files: Files, options: PrepareOptions) -> Grid:
 
 
 def _looked_at(
-    files: Files, grid: Grid, options: PrepareOptions, reader: RasterReader
+    files: Files, dem: str, grid: Grid, options: PrepareOptions, reader: RasterReader
 ) -> tuple[Stretch, tuple[str, ...]]:
-    """The stretch of imagery, and doubts about what the pixels are."""
+    """The stretch of imagery, and doubts about what the pixels are; `dem` is the layer with the DEM."""
     guides = {KIND_OF_LAYER[layer]: group for layer, group in files.items() if layer in KIND_OF_LAYER}
-    dem = next(files[layer] for layer in DEM_LAYERS if layer in files)
     doubts: list[str] = []
     with before_work():
         stretch = options.stretch or (image_stretch(guides["image"], reader) if "image" in guides else None)
     with suppress(UnreadableRaster), before_work():  # broken files are named sample by sample
-        doubts += check_pixels(dem, guides, grid, reader=reader, stretch=stretch)
-        doubts += check_terrain(files[TRUTH], dem, grid, reader=reader)
+        doubts += check_pixels(files[dem], guides, grid, reader=reader, stretch=stretch)
+        doubts += check_terrain(files[TRUTH], files[dem], grid, reader=reader)
     return stretch, tuple(doubts)
 
 

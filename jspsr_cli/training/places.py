@@ -100,13 +100,15 @@ class Candidate:
 class Place:
     """Candidates and what they are made of: `made_of` decides their pixels, `bad` are files that are left out.
 
-    `used` are the options among it that the tags of samples name.
+    `dem` is the layer that is compared with the terrain; `used` are the options among `made_of` that
+    the tags of samples name.
     """
 
     name: str
     dataset: str
     side: int
     layers: tuple[str, ...]
+    dem: str
     cities: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     used: dict[str, object]
@@ -114,11 +116,6 @@ class Place:
     bad: tuple[str, ...]
     datums: Datums
     warnings: tuple[str, ...]
-
-    @property
-    def dem(self) -> str:
-        """The layer that is compared with the terrain."""
-        return next(layer for layer in DEM_LAYERS if layer in self.layers)
 
 
 def dem_of(layers: Collection[str]) -> str | None:

@@ -28,6 +28,7 @@ from jspsr_cli.training.places import (
     state_of,
 )
 from jspsr_cli.training.request import PrepareOptions
+from jspsr_cli.training.split import cities_of
 
 # A sample of a folder is so wide and high but for this share, or it is another kind of file.
 SIZE_TOLERANCE = 0.01
@@ -40,9 +41,14 @@ def source_place(folder: Path, *, name: str, options: PrepareOptions, reader: Ra
     """Samples of a folder <City>/<Layer>/<id>_<Layer>.tif, one of each id, on the square of its terrain model.
 
     Raises:
-        InvalidOption: there are none.
+        InvalidOption: there are none, or two cities would share a folder of the set.
     """
     cities = sorted(entry.name for entry in folder.iterdir() if (entry / TRUTH).is_dir())
+    for train, valid in map(cities_of, cities):
+        if valid in cities:
+            raise InvalidOption(
+                f"{folder} holds {train} and {valid}, which is for samples of {train}: rename one of both."
+            )
     bad: list[str] = []
     found = {city: {layer: files_by_id(folder / city / layer, layer, bad) for layer in LAYERS} for city in cities}
     layers = tuple(layer for layer in LAYERS if any(found[city][layer] for city in cities))
@@ -59,6 +65,7 @@ def source_place(folder: Path, *, name: str, options: PrepareOptions, reader: Ra
         dataset="DFC30",
         side=side,
         layers=layers,
+        dem=dem,
         cities=tuple(cities),
         candidates=tuple(_candidates(found, layers, opened)),
         used={},
@@ -102,6 +109,10 @@ def _opened(paths: Mapping[str, str], *, side: int, reader: RasterReader, datums
         if file.dtype != "uint8":
             raise UnreadableRaster(f"{file.path} is {file.dtype}: samples of one set need images of 8 bit.")
     grid = _square(files[TRUTH][0], side=side)
+    if datums.change and grid.crs != datums.change.grid.crs:
+        raise UnreadableRaster(
+            f"{files[TRUTH][0].path} is in another CRS than the first sample: prepare it apart for --match-datum."
+        )
     for group in files.values():
         if not files_under(group, grid):
             raise NoOverlap(f"{group[0].path} lies off the terrain model of its sample: check its CRS.")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from jspsr_cli.training.ground import BAD_FILE
 from jspsr_cli.training.journal import Record
 from jspsr_cli.training.places import LAYERS, Candidate, needed
 from jspsr_cli.training.split import cities_of
@@ -23,8 +24,11 @@ class StoredSamples:
         return {layer: self.path / folder / layer / f"{id_}_{layer}.tif" for layer in LAYERS}
 
     def has(self, candidate: Candidate, record: Record | None) -> bool:
-        """Whether `record` is of the candidate as it is now, and what it says was written is there."""
-        if record is None or record.made_of != candidate.made_of:
+        """Whether `record` is of the candidate as it is now, and what it says was written is there.
+
+        One of a bad file never counts: a share that was away for a while leaves its files as they were.
+        """
+        if record is None or record.reason == BAD_FILE or record.made_of != candidate.made_of:
             return False
         places = [self.files(folder, candidate.id) for folder in cities_of(candidate.city)]
         return not record.kept or all(any(files[layer].exists() for files in places) for layer in self._needed)

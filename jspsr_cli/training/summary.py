@@ -51,7 +51,9 @@ img{width:10em;image-rendering:pixelated}code{background:#f3f3f3}"""
 
 def write_page(path: Path, samples: Path, results: Sequence[PlaceResult]) -> None:
     """Write the page for all `results`, whose samples lie in folders in `samples`. Raises OSError."""
-    title = f"Training set {results[0].samples}, {results[0].side} pixels a side"
+    # One without samples may be of another resolution or size.
+    shown = next((result for result in results if result.kept), results[0])
+    title = f"Training set {shown.samples}, {shown.side} pixels a side"
     parts = [f"<h1>{html.escape(title)}</h1>", _table(_counts(results)), *_details(results)]
     parts += _key(results)
     folders = [folder for result in results for folder in result.folders]

@@ -9,7 +9,7 @@ from jspsr_cli.limits import WINDOW_STEP
 from jspsr_cli.raster.products import joined
 from jspsr_cli.training.crops import tile_starts
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
-from jspsr_cli.training.places import WINDOW, dem_of
+from jspsr_cli.training.places import WINDOW, dem_of, needed
 from jspsr_cli.training.results import PlaceResult
 from jspsr_models.files import appearing
 from jspsr_models.inputs import GUIDE_CHANNELS, VALID_INPUTS
@@ -53,7 +53,7 @@ def write_config(
         path.unlink(missing_ok=True)
         return None, ("there is no config.yaml yet, for lack of samples: prepare another place",)
     more = "prepare another place" + ", or this one with a smaller --size and --restart" * (results[0].dataset == "own")
-    layers = set.intersection(*(set(result.layers) for result in results))
+    layers = set.intersection(*(_of_all(folder / result.samples, result) for result in results))
     valid = sorted({name for result in results for name in result.validation if name in result.folders})
     train = sorted({name for result in results for name in result.folders} - set(valid))
     dem = dem_of(layers)
@@ -89,6 +89,15 @@ def write_config(
         part.write_text(HEAD + text + (FOR_FEW_CROPS.format(crops=crops) if crops < FEW_CROPS else ""), "utf-8")
     few = f"of {crops} crops to train on a batch has only {batch}, too few for steady training: {more}"
     return path, (few,) if batch < STEADY_BATCH else ()
+
+
+def _of_all(samples: Path, result: PlaceResult) -> set[str]:
+    """The layers that all samples of a place have; a further DEM may be void in some, which then lack its file."""
+    return set(needed(result.layers)) | {
+        layer
+        for layer in result.layers
+        if all(len([*(samples / name / layer).glob("*.tif")]) == count for name, count in result.folders.items())
+    }
 
 
 def _passed_on(results: Sequence[PlaceResult], layers: Iterable[str]) -> dict[str, str | None]:

@@ -80,3 +80,11 @@ def test_large_places_are_not_read(height: int, row: int) -> None:
         patch.setattr(lattice, "SEARCHED", 0)
         first, _ = layer.start(8)
     assert max(0, height - first) // 8 == height // 8
+    equals = range(height % 8 + 1)
+    assert first in equals
+    assert away(first, -row % 8) == min(away(other, -row % 8) for other in equals)
+
+
+def away(start: int, anchored: int) -> int:
+    """Pixels from one lattice of squares of 8 to another."""
+    return min((start - anchored) % 8, (anchored - start) % 8)

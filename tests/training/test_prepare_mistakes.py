@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from jspsr_cli.errors import OutputExists, OutputNotWritable
+from jspsr_cli.errors import OtherWork, OutputExists, OutputNotWritable
 from jspsr_cli.training import making
-from jspsr_cli.training.journal import Record
+from jspsr_cli.training.journal import Record, SampleJournal
 from jspsr_cli.training.prepare import prepare
 from tests.training.prepared import Scene
 from tests.training.test_prepare import run
@@ -82,6 +82,15 @@ def test_a_terrain_that_is_like_no_terrain_is_doubted(scene: Scene, tmp_path: Pa
 
 def stop(*_: Any) -> Record:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("content", [b"\xff\n", b"[]\n", b"{}\n{}\n", b"nonsense\n"])
+def test_a_damaged_journal_is_no_traceback(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "Here.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(OtherWork, match="is damaged: --restart"), SampleJournal(path, {"the version": "1"}):
+        pass
+    assert path.read_bytes() == content
 
 
 def test_warnings_are_said_when_they_are_known_and_once(

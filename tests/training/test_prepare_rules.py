@@ -113,6 +113,20 @@ def test_without_samples_nothing_else_is_lacking(tmp_path: Path) -> None:
     assert warnings == ("there is no config.yaml yet, for lack of samples: prepare another place",)
 
 
+@pytest.mark.parametrize(("files", "dem"), [(8, None), (9, "FABDEM")])
+def test_a_dem_that_some_samples_lack_is_not_trained_on(tmp_path: Path, files: int, dem: str | None) -> None:
+    """COP30 and FABDEM beside a place with FABDEM only; the second DEM is dropped from samples where it is void."""
+    both = replace(PLACE, layers=("RGEALTI", "COP30", "FABDEM", "CHM"), folders={"A": 9})
+    one = replace(PLACE, name="B", layers=("RGEALTI", "FABDEM", "CHM"), folders={"B_valid": 9}, validation=("B_valid",))
+    folder = tmp_path / "own_8m" / "A" / "FABDEM"
+    folder.mkdir(parents=True)
+    for number in range(files):
+        (folder / f"{number}_FABDEM.tif").touch()
+    path, warnings = write_config(tmp_path, [both, one], resolution=8)
+    assert (path and read_config(str(path))[0].dem) == dem
+    assert (dem is None) == ("for lack of a DEM that all places have" in " ".join(warnings))
+
+
 @pytest.mark.parametrize(("crops", "few"), [(499, True), (500, False)])
 def test_the_training_file_of_a_small_set_averages_and_slows_down(tmp_path: Path, crops: int, few: bool) -> None:
     path, unsteady = write_config(tmp_path, [replace(PLACE, folders={"A": crops, "A_valid": 9})], resolution=8)

@@ -1,14 +1,17 @@
 """`jspsr prepare` of a folder of samples like DFC30_source."""
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 import yaml
 from affine import Affine
 
+from jspsr_cli.errors import InvalidOption
 from jspsr_cli.training.dfc30 import find_samples
 from jspsr_cli.training.prepare import prepare
 from jspsr_cli.training.reading import read_config
@@ -63,7 +66,25 @@ def test_bad_samples_of_a_folder_are_named_and_made_once_they_are_repaired(sourc
     ]  # fmt: skip
     path.write_bytes(good)
     again = prepare(out, source=source)
-    assert (again.made, again.kept) == (1, 2)
+    assert (again.made, again.kept) == (2, 2)  # the other bad one is tried again
+
+
+def test_a_file_that_could_not_be_read_for_a_while_is_read_by_the_next_run(source: Path, tmp_path: Path) -> None:
+    path = source / "Caen" / "COP30" / "4_COP30.tif"
+    good, status = path.read_bytes(), path.stat()
+    for content, made, kept in ((bytes(len(good)), 4, 3), (good, 1, 4), (good, 0, 4)):
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a share that was away leaves it
+        report = prepare(tmp_path / "data", source=source)
+        assert (report.made, report.kept) == (made, kept)
+
+
+def test_cities_that_would_share_a_folder_are_refused(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source / "Caen", source / "Brest_valid")
+    with pytest.raises(InvalidOption, match=r"holds Brest and Brest_valid, .*: rename one"):
+        prepare(tmp_path / "data", source=source)
+    shutil.rmtree(source / "Brest")
+    assert prepare(tmp_path / "data", source=source).kept == 3
 
 
 def test_samples_whose_files_are_gone_leave_the_set(source: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import rasterio
 from pyproj import datadir
 
 from jspsr_cli import __version__
-from jspsr_cli.errors import OtherWork, UnknownDatum
+from jspsr_cli.errors import InvalidOption, OtherWork, UnknownDatum
 from jspsr_cli.training.config import TrainingConfig
+from jspsr_cli.training.prepare import prepare
 from jspsr_cli.training.reading import read_config
+from jspsr_cli.training.request import PrepareOptions
 from jspsr_cli.training.results import PrepareReport
 from tests.geoids import EGM2008, GEOIDS, write_geoid
 from tests.scenes import centres, heights_of
@@ -91,15 +94,47 @@ def test_vertical_datums(scene: Scene, tmp_path: Path) -> None:
         scene.run(out, match_datum=True)
 
 
-def test_the_terrain_comes_to_the_datum_of_the_dem(scene: Scene, tmp_path: Path) -> None:
+def test_refusals_name_the_options_of_prepare(scene: Scene, tmp_path: Path) -> None:
+    for text, said in (("EPSG:4326", "WGS 84 has no heights"), ("EPSG:5715", "MSL depth counts depths downwards")):
+        with pytest.raises(InvalidOption, match=f"{said}: --terrain-datum takes"):
+            scene.run(tmp_path / "set", terrain_datum=text)
+    halves = [scene.write(name, scene.terrain(), 2) for name in ("one", "other")]
+    tag(halves[0], JSPSR_VERTICAL_DATUM="EGM2008 height (EPSG:3855)")
+    with pytest.raises(UnknownDatum, match=r"other.tif does not say .*, so --match-datum cannot change it"):
+        scene.run(tmp_path / "set", terrain=halves, match_datum=True)
+    tag(halves[1], JSPSR_VERTICAL_DATUM="NAVD88 height (EPSG:5703)")
+    with pytest.raises(UnknownDatum, match=r"With --match-datum the terrain has .*: heights of the terrain are in"):
+        scene.run(tmp_path / "set", terrain=halves, match_datum=True)
+
+
+@pytest.fixture
+def geoid(tmp_path: Path) -> Iterator[None]:
+    """PROJ finds a grid of EGM2008."""
     (tmp_path / "grids").mkdir()
     write_geoid(tmp_path / "grids" / EGM2008)
-    before, out = datadir.get_data_dir(), tmp_path / "set"
+    before = datadir.get_data_dir()
     datadir.set_data_dir(f"{before}{os.pathsep}{tmp_path / 'grids'}")
-    try:
-        report = scene.run(out, terrain_datum="EPSG:4979", match_datum=True, valid_share=0)
-    finally:
-        datadir.set_data_dir(before)
+    yield
+    datadir.set_data_dir(before)
+
+
+@pytest.mark.usefixtures("geoid")
+def test_datums_are_matched_in_one_crs_only(source: Path, tmp_path: Path) -> None:
+    for path in source.glob("*/*/*.tif"):
+        middle = 3.4 if path.name.startswith("2_") else 3.3
+        with rasterio.open(path, "r+") as dataset:  # the grid is of this region
+            dataset.crs = f"+proj=tmerc +lat_0=47 +lon_0={middle} +x_0=4e5 +y_0=67e5 +ellps=GRS80 +units=m"
+    options = PrepareOptions(terrain_datum="EPSG:4979", match_datum=True)
+    report = prepare(tmp_path / "matched", source=source, options=options)
+    assert (report.kept, report.left_out) == (3, {"bad file": 1})
+    assert "2_RGEALTI.tif is in another CRS than the first sample: prepare it apart" in report.bad_files[0]
+    assert prepare(tmp_path / "as they are", source=source).kept == 4
+
+
+@pytest.mark.usefixtures("geoid")
+def test_the_terrain_comes_to_the_datum_of_the_dem(scene: Scene, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    report = scene.run(out, terrain_datum="EPSG:4979", match_datum=True, valid_share=0)
     assert report.kept == 10
     assert report.datums.startswith("terrain WGS 84 ellipsoidal height (EPSG:4979), DEM EGM2008 height (EPSG:3855), ")
     tags = tags_of(layer(out, "e1951n20332", "RGEALTI"))

@@ -42,6 +42,12 @@ def test_the_same_slope_has_the_same_shade_in_all_models_of_a_sample(tmp_path: P
     assert south_east["COP30"][16, 16, 0] < 0.1
 
 
+def test_the_title_is_of_a_place_with_samples(tmp_path: Path) -> None:
+    none = replace(PLACE, samples="own_16m", side=256)
+    write_page(tmp_path / "page.html", tmp_path, [none, replace(PLACE, name="B", folders={"B": 1})])
+    assert "<title>Training set own_8m, 128 pixels a side</title>" in (tmp_path / "page.html").read_text()
+
+
 def test_the_key_has_the_colours_of_the_pictures(tmp_path: Path) -> None:
     row, _ = np.indices((SIDE, SIDE)).astype(np.float32)
     use = np.full((SIDE, SIDE), 10, dtype=np.uint8)
