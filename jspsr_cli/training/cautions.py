@@ -1,5 +1,6 @@
 """What can be trained, and yet may not be what was meant."""
 
+import math
 from collections.abc import Iterator
 
 from jspsr_cli.tiling.windows import BORDER
@@ -20,6 +21,10 @@ def cautions(config: TrainingConfig, *, pictured_of: int) -> Iterator[str]:
     if config.patch_size < SMALLEST_PATCH:
         yield (f"patch_size is {config.patch_size}, and {BORDER} pixels at each edge of a crop are unreliable: give "
                f"{SMALLEST_PATCH} or more")  # fmt: skip
+    first = math.ceil(config.val_start_epoch / config.val_interval) * config.val_interval
+    if first > config.epochs:
+        yield (f"no epoch is evaluated: the first would be epoch {first} of {config.epochs}; lower val_start_epoch or "
+               "val_interval")  # fmt: skip
     if config.val_num_visual and config.val_id_visual >= pictured_of:
         yield (f"val_id_visual is {config.val_id_visual}, and the validation set has {pictured_of} crops, counted from "
                f"0: the pictures begin with {config.val_id_visual % pictured_of}")  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -17,19 +18,19 @@ from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.keeping import BEST, CURVES, LAST, SHEETS, STATE, RunKeeper
 from jspsr_cli.training.module import DIVERGED
 from jspsr_cli.training.reading import read_config
-from jspsr_cli.training.start import ORIGIN, Origin
+from jspsr_cli.training.start import ORIGIN, Origin, sha256_of
 from jspsr_models.files import appearing
 
 SETTINGS, BEGUN_WITH, REPORT, BOARD = "config.yaml", "begun_with.json", "report.json", "tensorboard"
 
-# All that a run writes, and `restart` may remove.
-OURS = (SETTINGS, BEGUN_WITH, REPORT, BEST, LAST, STATE, CURVES, DIVERGED, SHEETS, BOARD)
+# All that a run writes, and `restart` may remove, in this order: without report and state the rest binds nobody.
+OURS = (REPORT, STATE, SETTINGS, BEGUN_WITH, BEST, LAST, CURVES, DIVERGED, SHEETS, BOARD)
 
 # Keys that do not decide what the weights become, or (epochs, early_stop) only how far they come.
 FREE = {
-    "data_root", "work_root", "workers", "preload", "epochs", "early_stop", "valid_batch_size", "metric", "licence",
-    "attribution", "simulated", "skip_incomplete", "val_id_visual", "val_num_visual", "verbose", "monitor_app",
-    "resume", "train_num_visual", "val_save_visual",
+    "data_root", "work_root", "workers", "preload", "epochs", "early_stop", "valid_batch_size", "metric",
+    "skip_incomplete", "val_id_visual", "val_num_visual", "verbose", "monitor_app", "resume", "train_num_visual",
+    "val_save_visual",
 }  # fmt: skip
 
 
@@ -40,7 +41,7 @@ ENDING = ("CosineAnnealingLR", "OneCycleLR")
 @dataclass(frozen=True)
 class TrainReport:
     """What a run came to. `best` is the value of `best_metric`, after `best_epoch`: 0 if no epoch was better than the
-    weights that the run began with. Where it was `already_done`, nothing was trained.
+    weights that the run began with; None if no epoch was evaluated. Where it was `already_done`, nothing was trained.
     """
 
     folder: str
@@ -107,7 +108,17 @@ class RunFolder:
             raise OutputExists(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
         busy = OutputExists(f"Another jspsr trains in {self.path}: wait for it, or give another --output.")
         with locked(self.path, busy=lambda: busy):
+            self._remove_parts()
             yield
+
+    def _remove_parts(self) -> None:
+        """Remove what processes that were killed had begun to write: the lock says that none is at work."""
+        try:
+            for pattern in (*(f".{name}.*.part" for name in OURS), f"{SHEETS}/.*.part"):
+                for part in self.path.glob(pattern):
+                    part.unlink(missing_ok=True)
+        except OSError as error:
+            raise not_writable(self.path, error) from error
 
     def epochs_done(self) -> int:
         """Whole epochs that training goes on after, 0 where it begins.
@@ -139,18 +150,37 @@ class RunFolder:
             raise InvalidConfig(f"{path} is missing or damaged: --restart begins anew.") from error
 
     def _check_settings(self) -> TrainingConfig:
-        """Return the settings of the earlier run, where they lead to the same weights. Raises OtherWork."""
-        settings = read_config(self.path / SETTINGS)[0]
-        earlier = settings.model_dump()
+        """Return the settings of the earlier run, where they lead to the same weights.
+
+        Raises:
+            OtherWork: they lead to others.
+            InvalidConfig: they are missing or damaged.
+        """
+        path = self.path / SETTINGS
+        try:
+            settings = read_config(path)[0]
+        except InvalidConfig as error:
+            raise InvalidConfig(f"{path} is missing or damaged: --restart begins anew.") from error
+        earlier, now = _without_checkpoint(settings), _without_checkpoint(self._config)
         # Rates that end with the last epoch would be others for every epoch before.
         free = FREE - {"epochs"} if self._config.scheduler in ENDING else FREE
-        changed = [k for k, v in self._config.model_dump().items() if k not in free and earlier[k] != v]
+        changed = [key for key, value in now.items() if key not in free and earlier[key] != value]
+        if not self._same_checkpoint(settings):
+            changed.append("model_kwargs.checkpoint")
         if changed:
             raise OtherWork(
                 f"{self.path} holds a run with another {', '.join(changed)}: give another --output, or --restart to "
                 "throw it away."
             )
         return settings
+
+    def _same_checkpoint(self, earlier: TrainingConfig) -> bool:
+        """Whether the first weights are those of the run, by whatever name; it does not need them any more."""
+        given = self._config.model_kwargs.checkpoint
+        if given is None or given == earlier.model_kwargs.checkpoint:
+            return True
+        begun_with = self.origin().weights
+        return begun_with is not None and sha256_of(given) == begun_with.sha256
 
     def _check_epochs(self, done: int) -> None:
         if done > self._config.epochs:
@@ -169,7 +199,7 @@ class RunFolder:
             return
         try:
             # Without a state, the best weights are those that a run began with which made no epoch.
-            gone = (REPORT,) if (self.path / STATE).exists() else (REPORT, BEST)
+            gone = (REPORT, DIVERGED) if (self.path / STATE).exists() else (REPORT, DIVERGED, BEST)
             for name in OURS if self._restart else gone:
                 path = self.path / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -182,14 +212,14 @@ class RunFolder:
 
     def report(self, keeper: RunKeeper, *, resumed_after: int, warnings: tuple[str, ...]) -> TrainReport:
         """What a run that ends now came to, but for the time it took."""
-        epochs = keeper.epochs
+        epochs, best = keeper.epochs, keeper.best if keeper.evaluated else None
         return TrainReport(
             folder=str(self.path),
-            weights=str(self.path / (LAST if keeper.best is None else BEST)),
+            weights=str(self.path / (LAST if best is None else BEST)),
             epochs=epochs,
             stopped_early=epochs < self._config.epochs,
             best_metric=self._config.best_metric,
-            best=keeper.best,
+            best=best,
             best_epoch=keeper.best_epoch,
             already_done=False,
             resumed_after=resumed_after,
@@ -203,3 +233,8 @@ class RunFolder:
             return
         with appearing(self.path / REPORT) as part:
             part.write_text(json.dumps(asdict(report), indent=1), encoding="utf-8")
+
+
+def _without_checkpoint(config: TrainingConfig) -> dict[str, Any]:
+    """What `config` says, but for the first weights, which may have been moved."""
+    return config.model_dump(exclude={"model_kwargs": {"checkpoint"}})

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from jspsr_cli.assess.metrics import METRIC_NAMES, Metrics
+from jspsr_cli.errors import WriteFailed
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.data import TimedLoader
@@ -49,16 +50,24 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Writes the state beside its name and then gives it that: the library's way over /tmp can end half way."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write `checkpoint` to `path`, whole or not at all."""
+        """Write `checkpoint` to `path`, whole or not at all.
+
+        Raises:
+            WriteFailed: the disk is full, or its share was lost.
+        """
         del storage_options
-        with appearing(Path(path)) as part:
-            torch.save(checkpoint, part)
+        try:
+            with appearing(Path(path)) as part:
+                torch.save(checkpoint, part)
+        except RuntimeError as error:  # which torch makes of what the system says
+            raise WriteFailed(f"{path} cannot be written: the disk is full, or its share was lost.") from error
 
 
 class RunKeeper(pl.Callback):
     """Keeps the best and the last weights, the state to resume from, the curves and the picture sheets.
 
-    The state is written last: what was cut off before it is done again, with the same result.
+    What was cut off before the state was written is done again. The weights are written after it, and again from it
+    where a run goes on: written before, the best could be those of an epoch that is not as good when it is repeated.
     """
 
     def __init__(
@@ -83,6 +92,11 @@ class RunKeeper(pl.Callback):
         """Whole epochs that are done."""
         return int(self.curves[-1]["epoch"]) if self.curves else 0
 
+    @property
+    def evaluated(self) -> bool:
+        """Whether an epoch was evaluated; the weights that the run began with are none."""
+        return any(row["epoch"] and "input_rmse" in row for row in self.curves)
+
     def state_dict(self) -> dict[str, Any]:
         """What is resumed from, in plain values."""
         return {"best": self.best, "best_epoch": self.best_epoch, "curves": self.curves}
@@ -91,6 +105,11 @@ class RunKeeper(pl.Callback):
         """Go on from `state_dict`."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.curves = list(state_dict["curves"])
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the weights of the state that is gone on from."""
+        if self.epochs and trainer.is_global_zero:
+            self._write_weights(cast(TrainingModule, pl_module), best=self.best_epoch == self.epochs)
 
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights that the run begins with, with what is known of them: an epoch has to be better."""
@@ -137,15 +156,15 @@ class RunKeeper(pl.Callback):
         self.curves.append(_row(report))
         if trainer.is_global_zero:
             self._write_curves()
-            for name in (BEST,) * report.best + (LAST,):
-                save_network(module.result_network, self._folder / name, self._info)
             if module.pictures:
                 self._write_sheet(module, report)
         # Else an epoch without an evaluation would report the one before.
         module.result, module.pictures = None, {}
         trainer.save_checkpoint(self._folder / STATE)
-        if self._on_epoch and trainer.is_global_zero:
-            self._on_epoch(report)
+        if trainer.is_global_zero:
+            self._write_weights(module, best=report.best)
+            if self._on_epoch:
+                self._on_epoch(report)
 
     def _report(
         self, number: int, result: Judged | None, *, loss: float, learning_rate: float, speed: float, waited: float
@@ -170,6 +189,10 @@ class RunKeeper(pl.Callback):
         if self.best is None or self._config.best_metric == "PSNR":
             return self.best is None or value > self.best
         return abs(value) < abs(self.best)  # the median error has a sign
+
+    def _write_weights(self, module: TrainingModule, *, best: bool) -> None:
+        for name in (BEST,) * best + (LAST,):
+            save_network(module.result_network, self._folder / name, self._info)
 
     def _write_curves(self) -> None:
         names = list(dict.fromkeys(name for row in self.curves for name in row))

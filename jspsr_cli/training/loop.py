@@ -72,6 +72,7 @@ def train(
     path = Path(output or Path(settings.work_root or "runs") / settings.name)
     folder = RunFolder(path, settings, restart=restart, follows=where.follows)
     if earlier := folder.finished():
+        warned(*earlier.warnings)
         return replace(earlier, already_done=True, seconds=0.0, warnings=warned.all)
     with folder.taken():
         report = _run(settings, folder, where, on_epoch=on_epoch, warned=warned, progress=progress)
@@ -110,7 +111,7 @@ def _run(
         )  # fmt: skip
         folder.begin(origin)
         _fit(trainer, module, data, state=folder.path / STATE if done else None)
-    if keeper.best is not None and not keeper.best_epoch:
+    if keeper.evaluated and not keeper.best_epoch:
         warned(f"no epoch was better than the weights that the run began with: {BEST} holds those")
     return folder.report(keeper, resumed_after=done, warnings=warned.all)
 

@@ -103,13 +103,18 @@ def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], check
             raise OtherWork(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
     if earlier.weights is None or checkpoint is None:
         return
+    sha256 = sha256_of(checkpoint)  # those that are gone are not needed
+    if sha256 is not None and sha256 != earlier.weights.sha256:
+        raise OtherWork(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
+
+
+def sha256_of(checkpoint: str) -> str | None:
+    """SHA-256 of the weights of that name or path, None where they cannot be read."""
     try:
         with locate(checkpoint)[0].open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (WeightsError, OSError):
-        return  # they are gone, and not needed
-    if sha256 != earlier.weights.sha256:
-        raise OtherWork(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
+        return None
 
 
 def _shown(value: object) -> str:

@@ -39,7 +39,7 @@ def test_train_then_validate(config: Path, tmp_path: Path, small_set: Path, monk
     report = json.loads(result.stdout)
     assert (report["folder"], report["weights"]) == ("runs/small", "runs/small/best.safetensors")
     again = run("train", config, "--device", "cpu")
-    assert again.stderr == ""
+    assert again.stderr.splitlines() == said
     assert "already_done:  yes" in again.stdout
 
     result = run("validate", config, "--weights", report["weights"], "--device", "cpu")
