@@ -271,7 +271,8 @@ def cli() -> None:
     """Bare-earth elevation models at 8 m or 3 m from Copernicus GLO-30 or FABDEM, with an orthophoto, a land
     use map or canopy heights as guides.
 
-    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or input.
+    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or input,
+    130, 141 or 143 ended by Ctrl-C, a closed pipe or SIGTERM.
     """
 
 
