@@ -1,13 +1,13 @@
 """One process at a time in a folder. The system lets go of the lock of a process that is killed."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from jspsr_cli.errors import JspsrError, OutputNotWritable
+from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable
 
 # The file that is locked.
 LOCK = "jspsr.lock"
@@ -58,6 +58,22 @@ def locked(folder: Path, *, busy: Callable[[], JspsrError]) -> Iterator[None]:
         remove_if_empty(folder)
         with suppress(OSError):  # of a share that is away
             lock.release()
+
+
+def check_ours(folder: Path, ours: Iterable[str], *, work: str) -> None:
+    """Let nothing be in `folder`, if it exists, but hidden files, the lock, and what `work` writes: the names `ours`.
+
+    Raises:
+        OutputExists: something else is there.
+        OutputNotWritable: the folder cannot be looked into.
+    """
+    try:
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        raise not_writable(folder, error) from error
+    strange = [name for name in names if name not in (*ours, LOCK) and name[0] != "."]
+    if strange:
+        raise OutputExists(f"{folder} holds {strange[0]}, which no {work} wrote: give another --output.")
 
 
 def remove_if_empty(folder: Path) -> None:

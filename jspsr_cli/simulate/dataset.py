@@ -17,11 +17,11 @@ from pathlib import Path
 import rasterio
 import yaml
 
-from jspsr_cli import __version__
 from jspsr_cli.errors import OutputExists, OutputNotWritable, UnreadableRaster
 from jspsr_cli.limits import WINDOW_STEP
+from jspsr_cli.provenance import inherited_tags, program_tags
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, SIMULATED_TAG, inherited
+from jspsr_cli.raster.products import SIMULATED_TAG
 from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.raster.sources import inspect_raster
 from jspsr_cli.simulate.real import divides, validates
@@ -233,10 +233,8 @@ class _Work:
         if simulation.ground:
             files = [file for group in simulation.ground.files.values() for file in group]
             made_of["ground"] = [state_of(path) for file in files for path in file.local_files or [file.path]]
-            licences, attributions = inherited(files)
-            tags = {LICENCE_TAG: SEPARATOR.join(licences), ATTRIBUTION_TAG: SEPARATOR.join(attributions)}
-        tags |= {"TIFFTAG_SOFTWARE": f"jspsr {__version__}", "JSPSR_VERSION": __version__}
-        return {key: value for key, value in {**tags, SIMULATED_TAG: json.dumps(made_of)}.items() if value}
+            tags = inherited_tags(files)
+        return {**tags, **program_tags(), SIMULATED_TAG: json.dumps(made_of)}
 
 
 def write_sample(simulation: Simulation, number: int, files: dict[str, Path], tags: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from jspsr_cli.errors import InvalidConfig, OtherWork, OutputExists
-from jspsr_cli.locked import LOCK, locked, not_writable
+from jspsr_cli.locked import check_ours, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.keeping import BEST, CURVES, LAST, SHEETS, STATE, RunKeeper
 from jspsr_cli.training.module import DIVERGED
@@ -99,13 +99,7 @@ class RunFolder:
         if self._follows:
             yield
             return
-        try:
-            names = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
-        except OSError as error:
-            raise not_writable(self.path, error) from error
-        strange = [name for name in names if name not in (*OURS, LOCK) and name[0] != "."]
-        if strange:
-            raise OutputExists(f"{self.path} holds {strange[0]}, which no run wrote: give another --output.")
+        check_ours(self.path, OURS, work="run")
         busy = OutputExists(f"Another jspsr trains in {self.path}: wait for it, or give another --output.")
         with locked(self.path, busy=lambda: busy):
             self._remove_parts()

@@ -13,7 +13,7 @@ from jspsr_cli import __version__
 from jspsr_cli.assess.metrics import Metrics
 from jspsr_cli.assess.table import CSV_NAME, JSON_NAME, Line
 from jspsr_cli.errors import OtherWork, OutputExists
-from jspsr_cli.locked import LOCK, locked, not_writable
+from jspsr_cli.locked import check_ours, locked, not_writable
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import Sample
 from jspsr_models import WeightsInfo
@@ -105,7 +105,7 @@ class ValidationFolder:
             OutputNotWritable: it cannot be made or written to.
         """
         busy = OutputExists(f"Another jspsr validates in {self.path}: wait for it, or give another --output.")
-        self._check_ours()
+        check_ours(self.path, OURS if (self.path / IDENTITY).exists() else (), work="validation")
         with locked(self.path, busy=lambda: busy):
             try:
                 self._write(None)
@@ -113,13 +113,6 @@ class ValidationFolder:
             except OSError as error:
                 raise not_writable(self.path, error) from error
             yield
-
-    def _check_ours(self) -> None:
-        ours = (*OURS, LOCK) if (self.path / IDENTITY).exists() else (LOCK,)
-        found = self.path.iterdir() if self.path.is_dir() else ()
-        strange = [entry.name for entry in found if entry.name not in ours and entry.name[0] != "."]
-        if strange:
-            raise OutputExists(f"{self.path} holds {strange[0]}, which no validation wrote: give another --output.")
 
     def finish(self, report: ValidationReport) -> None:
         """Say that all is there."""
