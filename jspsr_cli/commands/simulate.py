@@ -23,11 +23,11 @@ from jspsr_cli.console import Console, echo_result, harmless
 @click.option("--name", metavar="NAME", default="Simulated", show_default=True,
               help="Name of the folder of these samples in the set.")  # fmt: skip
 @click.option("--terrain", metavar="DTM", multiple=True, type=params.RasterPath(),
-              help="Terrain model of real ground, on which only DEM and canopy map are simulated.")  # fmt: skip
+              help="Terrain model of real ground, over which only what sensors see is simulated.")  # fmt: skip
 @click.option("--surface", metavar="DSM", multiple=True, type=params.RasterPath(),
               help="Surface model of the same ground, in the same vertical datum.")  # fmt: skip
 @click.option("--canopy", metavar="CHM", multiple=True, type=params.RasterPath(),
-              help="Canopy heights there, which tell trees from buildings.")  # fmt: skip
+              help="Canopy heights there, which tell trees from buildings; an orthophoto needs them.")  # fmt: skip
 @click.option("--canopy-map", type=click.Choice(["exact", "trees", "global", "shifted", "empty"]),
               show_default="drawn for each sample",
               help="Canopy maps that are right for all that stands on the ground, right without buildings, wrong as "
@@ -51,9 +51,9 @@ def cli(
 ) -> None:
     """Make a training set of simulated scenes in FOLDER, in the layout of DFC30.
 
-    Terrain, woods, fields and towns are made up; COP30, FABDEM and canopy maps are as sensors would see them. The same
-    command again goes on where it was ended. Beside the samples lie config.yaml for `jspsr train`, and scenes.png: look
-    at it.
+    Terrain, woods, fields and towns are made up; COP30, FABDEM, canopy maps and orthophotos are as sensors would see
+    them. The same command again goes on where it was ended. Beside the samples lie config.yaml for `jspsr train`, and
+    scenes.png: look at it.
 
     \b
     jspsr simulate set --scenes 2000 --workers 4

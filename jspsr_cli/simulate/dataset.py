@@ -80,9 +80,9 @@ def simulate(
 
     Args:
         output: folder of the set.
-        terrain: terrain models of real ground, on which only the DEM and the canopy map are simulated.
+        terrain: terrain models of real ground, on which only the DEM, the canopy map and the orthophoto are simulated.
         surface: surface models of the same ground.
-        canopy: canopy heights there, which tell trees from buildings.
+        canopy: canopy heights there, which tell trees from buildings; without them there is no orthophoto.
         options: everything else.
         progress: called with the share that is done, 0 to 1.
 

@@ -54,6 +54,15 @@ def standardised(values: FloatArray) -> FloatArray:
     return result
 
 
+def piece(whole: FloatArray, side: int, chance: Chance) -> FloatArray:
+    """A part (side, side) of a larger square, turned and mirrored at random; not to be changed."""
+    row, col = chance.integers(0, len(whole) - side + 1, 2)
+    part = whole[row : row + side, col : col + side]
+    if chance.random() < 0.5:
+        part = part.T
+    return part[:: int(chance.choice([1, -1])), :: int(chance.choice([1, -1]))]
+
+
 def enlarged(values: FloatArray, side: int) -> FloatArray:
     """Smooth field (side, side) over the same ground as the coarser `values`, by cubic B-splines: float32."""
     weights = _splines(values.shape[0], side)
@@ -83,6 +92,11 @@ def averaged(values: NDArray[Any], factor: int) -> FloatArray:
     tall: FloatArray = np.add.reduce([values[i:rows:factor, :cols] for i in range(factor)], dtype=np.float32)
     wide: FloatArray = np.add.reduce([tall[:, i::factor] for i in range(factor)])
     return wide / np.float32(factor**2)
+
+
+def shifted(by: int, side: int) -> tuple[slice, slice]:
+    """The pixels of a row that have another one `by` further on (before, if below 0), and those others."""
+    return slice(max(-by, 0), side - max(by, 0)), slice(max(by, 0), side - max(-by, 0))
 
 
 def smoothstep(share: FloatArray) -> FloatArray:

@@ -92,6 +92,15 @@ def elevation_models(
 
     Without `biased`, the tile has no bias.
     """
+    pixels, transform = native_models(scene, chance, names=names, biased=biased)
+    aligned = SourceBlock(pixels, WGS84, transform, "the simulated DEM").warp(scene.grid, Resampling.cubic)
+    return {name: aligned[band : band + 1] for band, name in enumerate(names)}
+
+
+def native_models(
+    scene: Scene, chance: Chance, *, names: Sequence[str] = MODELS, biased: bool = True
+) -> tuple[FloatArray, Affine]:
+    """`elevation_models` as they are published: float32 (names, rows, columns) in metres, in arc seconds."""
     lattice = Lattice.around(scene)
     factor = max(1, round(BLUR_PIXEL / scene.metres))
     seen = _blurred(scene.terrain + np.maximum(scene.canopy * _phase_centre(scene, chance), scene.built), factor, scene)
@@ -108,9 +117,7 @@ def elevation_models(
     for label in _water_bodies(scene, lattice, factor):
         level = float(np.median(lattice.sample(scene.terrain)[label]))
         pixels[:, label] = level + bias
-    block = SourceBlock(pixels.astype(np.float32), WGS84, lattice.transform, "the simulated DEM")
-    aligned = block.warp(scene.grid, Resampling.cubic)
-    return {name: aligned[band : band + 1] for band, name in enumerate(names)}
+    return pixels.astype(np.float32), lattice.transform
 
 
 def _phase_centre(scene: Scene, chance: Chance) -> FloatArray:

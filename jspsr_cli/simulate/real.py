@@ -1,4 +1,4 @@
-"""Real ground under simulated radar and canopy maps: squares of a terrain and a surface model, drawn at random."""
+"""Real ground under simulated sensors: squares of a terrain and a surface model, drawn at random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from jspsr_cli.raster.inputs import HeightLayers, canopy_layer, open_canopy, ope
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.raster.target import TargetRequest, target_of
-from jspsr_cli.simulate.fields import stream
+from jspsr_cli.simulate.fields import averaged, stream
 from jspsr_cli.simulate.scene import PLACE, Scene, fine_pixels
 from jspsr_cli.tiling.voids import fill_voids
-from jspsr_cli.types import FloatArray
+from jspsr_cli.types import BoolArray, FloatArray
 
 # Squares with voids are drawn again, so many times.
 TRIES = 100
@@ -81,25 +81,45 @@ class RealGround:
             f"{self.files['surface'][0].name}: choose a smaller --size."
         )
 
+    def whole(self, resolution: float) -> tuple[Scene, BoolArray]:
+        """All of the ground in the north-west of a square scene, filled beyond it, and which of its pixels are known.
+
+        Raises as `scene`.
+        """
+        grid = self.grid(resolution)
+        side = max(grid.width, grid.height)
+        square = Grid(grid.crs, grid.transform, side, side)
+        values, void = self._read(square)
+        scene = _scene(square, values)
+        known = averaged(void.astype(np.float32), scene.factor) == 0
+        return scene, known[: grid.height, : grid.width]
+
     def _cut(self, grid: Grid) -> Scene | None:
-        """The scene of a sample on `grid`, None where it has voids. Around it, voids are filled."""
+        """The scene of a sample on `grid`, None where it has voids."""
+        values, void = self._read(grid)
+        return None if void.any() else _scene(grid, values)
+
+    def _read(self, grid: Grid) -> tuple[dict[str, FloatArray], BoolArray]:
+        """Fine pixels of and around a sample on `grid` by role, and which of those in it are void in any."""
         metres, side, margin = fine_pixels(grid.resolution[0], grid.width)
         west, _, _, north = grid.bounds
         corner = Affine(metres, 0, west - margin * metres, 0, -metres, north + margin * metres)
         fine = Grid(grid.crs, corner, side, side)
+        values = {role: _aligned(role, files, fine)[0] for role, files in self.files.items()}
         inner = slice(margin, side - margin)
-        found = {}
-        for role, files in self.files.items():
-            values = _aligned(role, files, fine)
-            if np.isnan(values[0, inner, inner]).any():
-                return None
-            found[role] = fill_voids(values)[0].astype(np.float32)
-        above = np.maximum(found["surface"] - found["terrain"], 0)
-        canopy = found.get("canopy", above)
-        built = np.where(canopy < above / 2, above, 0).astype(np.float32)
-        trees = np.where(built > 0, 0, above).astype(np.float32)
-        water = np.zeros(above.shape, dtype=bool)
-        return Scene("real ground", grid, metres, margin, found["terrain"], trees, built, None, water)
+        return values, np.isnan(np.stack([layer[inner, inner] for layer in values.values()])).any(axis=0)
+
+
+def _scene(grid: Grid, values: dict[str, FloatArray]) -> Scene:
+    """The scene of a sample on `grid`, voids filled."""
+    metres, _, margin = fine_pixels(grid.resolution[0], grid.width)
+    found = {role: fill_voids(layer[None])[0].astype(np.float32) for role, layer in values.items()}
+    above = np.maximum(found["surface"] - found["terrain"], 0)
+    canopy = found.get("canopy", above)
+    built = np.where(canopy < above / 2, above, 0).astype(np.float32)
+    trees = np.where(built > 0, 0, above).astype(np.float32)
+    water = np.zeros(above.shape, dtype=bool)
+    return Scene("real ground", grid, metres, margin, found["terrain"], trees, built, None, water)
 
 
 def _room(grid: Grid, size: int, *, valid: bool) -> tuple[int, int, int]:

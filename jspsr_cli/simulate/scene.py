@@ -19,6 +19,7 @@ from jspsr_cli.simulate.buildings import build
 from jspsr_cli.simulate.draft import Draft
 from jspsr_cli.simulate.features import FEATURES, add_feature
 from jspsr_cli.simulate.fields import Chance, between, between_log, stream
+from jspsr_cli.simulate.lattice import Lattice
 from jspsr_cli.simulate.layout import lay_out
 from jspsr_cli.simulate.recipes import RECIPES, Recipe
 from jspsr_cli.simulate.terrain import ground
@@ -45,7 +46,7 @@ class Scene:
 
     All layers are (side, side) with north up: `terrain` in metres; `canopy` and `built` the heights of trees and of
     buildings above it; `cover` as in `cover.COVERS`, or None where that is unknown; `water` where it is level water.
-    `kind` names the recipe.
+    `kind` names the recipe, `parcels` are the fields where those are known.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Scene:
     built: FloatArray
     cover: NDArray[np.uint8] | None
     water: BoolArray
+    parcels: Lattice | None = None
 
     @property
     def above(self) -> FloatArray:
@@ -98,7 +100,8 @@ def simulate_scene(seed: int, number: int, *, resolution: float, size: int) -> S
     land = lay_out(draft, recipe, chance[LAND])
     built = build(draft, land, chance[HOUSES])
     canopy = grow(draft, land, built, chance[TREES])
-    return Scene(recipe.name, grid, metres, margin, draft.heights, canopy, built, land.cover, draft.water)
+    layers = (draft.heights, canopy, built, land.cover, draft.water)
+    return Scene(recipe.name, grid, metres, margin, *layers, parcels=land.rows)
 
 
 def _place(chance: Chance, resolution: float, size: int) -> Grid:

@@ -25,7 +25,7 @@ TALLEST = 30.0
 
 
 def write_sheet(path: Path, simulation: Simulation, numbers: Iterable[int]) -> None:
-    """Write a PNG of scenes: terrain, surface, COP30, what stands on the ground, the canopy map, what covers it.
+    """Write a PNG of scenes: terrain, surface, COP30, what stands on the ground, the canopy map, photo and cover.
 
     Raises as `Simulation.scene`, and OSError.
     """
@@ -54,6 +54,8 @@ def _pictures(simulation: Simulation, number: int) -> dict[str, NDArray[Any]]:
         "height of what stands on the ground": colormaps["viridis"](scene.inside(scene.above) / TALLEST),
         "canopy map": colormaps["viridis"](canopy / TALLEST),
     }
+    if GUIDE_LAYERS["image"] in layers:
+        pictures["orthophoto"] = np.moveaxis(layers[GUIDE_LAYERS["image"]], 0, -1)
     if scene.cover is not None:
         pictures["cover"] = np.array([cover.colour for cover in COVERS], dtype=np.uint8)[scene.inside(scene.cover)]
     return pictures

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from jspsr_cli.simulate.cover import CONIFER, ORCHARD, SCRUB, VINEYARD
 from jspsr_cli.simulate.draft import Draft
-from jspsr_cli.simulate.fields import Chance, between, enlarged, noise, stream
+from jspsr_cli.simulate.fields import Chance, between, enlarged, noise, piece, stream
 from jspsr_cli.simulate.layout import Land
 from jspsr_cli.types import FloatArray
 
@@ -65,12 +65,7 @@ def grow(draft: Draft, land: Land, built: FloatArray, chance: Chance) -> FloatAr
 
 def _cut(kind: str, draft: Draft, chance: Chance) -> FloatArray:
     """A part of the wood of a kind, turned and mirrored at random."""
-    whole = crowns(kind, draft.side + int(SPARE / draft.metres), draft.metres)
-    row, col = chance.integers(0, len(whole) - draft.side + 1, 2)
-    part = whole[row : row + draft.side, col : col + draft.side]
-    if chance.random() < 0.5:
-        part = part.T
-    return part[:: int(chance.choice([1, -1])), :: int(chance.choice([1, -1]))]
+    return piece(crowns(kind, draft.side + int(SPARE / draft.metres), draft.metres), draft.side, chance)
 
 
 def _in_rows(dense: FloatArray, land: Land, draft: Draft, chance: Chance) -> FloatArray:

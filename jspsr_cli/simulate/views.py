@@ -11,14 +11,15 @@ from jspsr_cli.raster.samples import SamplePixels
 from jspsr_cli.simulate.canopymap import CanopyKind, canopy_map
 from jspsr_cli.simulate.cover import LAND_USE
 from jspsr_cli.simulate.fields import averaged, stream
+from jspsr_cli.simulate.photo import photo
 from jspsr_cli.simulate.radar import elevation_models
 from jspsr_cli.simulate.real import RealGround
-from jspsr_cli.simulate.scene import CANOPY_MAP, RADAR, Scene, simulate_scene
+from jspsr_cli.simulate.scene import CANOPY_MAP, PHOTO, RADAR, Scene, simulate_scene
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
 
 # Layers of a sample, the truth last: where it is, all are.
-LAYERS = ("COP30", "FABDEM", GUIDE_LAYERS["canopy"], GUIDE_LAYERS["mask"], TRUTH)
+LAYERS = ("COP30", "FABDEM", GUIDE_LAYERS["canopy"], GUIDE_LAYERS["mask"], GUIDE_LAYERS["image"], TRUTH)
 
 # Samples are called so where nothing else is said.
 NAME = "Simulated"
@@ -47,13 +48,20 @@ class Simulation:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Names of the layers that samples have; of real ground the land use is not known."""
-        return tuple(layer for layer in LAYERS if not (self.ground and layer == GUIDE_LAYERS["mask"]))
+        """Names of the layers that samples have.
+
+        Of real ground the land use is not known, and without canopy heights not what a photo would show as a roof.
+        """
+        unknown = {GUIDE_LAYERS["mask"]} if self.ground else set()
+        if self.ground and not self.ground.canopy:
+            unknown.add(GUIDE_LAYERS["image"])
+        return tuple(layer for layer in LAYERS if layer not in unknown)
 
     def layers(self, scene: Scene, number: int, *, wanted: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Layers of DFC30 by name (all, if not some are `wanted`), (1, rows, columns).
+        """Layers of DFC30 by name (all, if not some are `wanted`), (bands, rows, columns).
 
-        Heights are float32 in metres, all else is uint8. A layer does not depend on what else is wanted.
+        Heights are float32 in metres, all else is uint8; the orthophoto has three bands, all else one. A layer does not
+        depend on what else is wanted.
         """
         names = self.kinds if wanted is None else tuple(wanted)
         dems = [name for name in names if name in DEM_LAYERS]
@@ -65,6 +73,8 @@ class Simulation:
             layers[GUIDE_LAYERS["canopy"]] = canopy_map(scene, chance, kind=self.canopy)
         if GUIDE_LAYERS["mask"] in names and scene.cover is not None:
             layers[GUIDE_LAYERS["mask"]] = _majority(LAND_USE[scene.inside(scene.cover)], scene.factor)[None]
+        if GUIDE_LAYERS["image"] in names:
+            layers[GUIDE_LAYERS["image"]] = photo(scene, stream(self.seed, number, PHOTO))
         return layers
 
 
@@ -79,8 +89,8 @@ def _majority(classes: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 class SimulatedSample:
     """Sample `number` of a simulation, made when it is read: in any process the same, and as its files would be read.
 
-    `dem` is the layer that is upsampled, `guides` are the names of those wanted (mask, canopy), `others` the layers of
-    other elevation models.
+    `dem` is the layer that is upsampled, `guides` are the names of those wanted (image, mask, canopy), `others` the
+    layers of other elevation models.
     """
 
     simulation: Simulation

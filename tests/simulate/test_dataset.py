@@ -75,6 +75,20 @@ def test_training_takes_samples_on_the_fly(made: Path) -> None:
         assert stored[name].equal(made_now[name])
 
 
+def test_training_takes_photos_from_the_same_folder(made: Path, tmp_path: Path) -> None:
+    text = (made / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(text.replace("canopy: 1", "image: 3"))
+    config, _ = read_config(tmp_path / "config.yaml")
+    found = find_samples(config, config.train_set)
+    assert config.inputs == ("image",)
+    for stored in found.samples:
+        fresh = SimulatedSample(Simulation(size=SIZE), int(stored.id), guides=config.inputs).read().guides["image"]
+        assert fresh.shape == (3, SIZE, SIZE)
+        assert stored.read().guides["image"].tobytes() == fresh.tobytes()
+    scaled = Crops(found, config, training=False)[0, 0]["image"]
+    assert 0 <= scaled.min() < scaled.max() <= 1
+
+
 def test_land_use_is_that_of_most_of_a_pixel() -> None:
     sample = SimulatedSample(Simulation(size=SIZE), 0, guides=("mask",))
     mask = sample.read().guides["mask"]
@@ -193,6 +207,7 @@ def test_real_ground_stays_where_it_is(site: dict[str, Path]) -> None:
         x, y = scene.grid.transform.c + 8 * cols, scene.grid.transform.f - 8 * rows
         assert layers["RGEALTI"][0] == pytest.approx(plane(x, y), abs=0.01)
         assert "UA2012" not in layers
+        assert layers["BDORTHO"].shape == (3, 16, 16)
         wood = x < WEST + 200
         seen = layers["COP30"][0] - plane(x, y)
         deep = x < WEST + 150
@@ -208,6 +223,8 @@ def test_canopy_tells_trees_from_buildings(site: dict[str, Path]) -> None:
     assert told.built.max() == pytest.approx(9, abs=0.5)
     assert not without.built.any()
     assert without.above == pytest.approx(told.above)
+    # A photo without roofs would teach that houses are trees.
+    assert "BDORTHO" not in Simulation(size=32, ground=ground_of(site)).kinds
 
 
 def test_ground_to_validate_on_lies_apart(site: dict[str, Path]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jspsr_cli.simulate.drainage import _along_rivers, landscape
-from jspsr_cli.simulate.fields import averaged, enlarged, noise, stream
+from jspsr_cli.simulate.fields import averaged, enlarged, noise, shifted, stream
 from tests.scenes import Array
 
 
@@ -24,6 +24,14 @@ def test_enlarging_keeps_a_plane_where_it_is(coarse: int, fine: int) -> None:
 def test_averages() -> None:
     values = np.arange(36.0).reshape(6, 6)
     assert averaged(values, 3).tolist() == [[7, 10], [25, 28]]
+
+
+@given(by=st.integers(-9, 9), side=st.integers(10, 20))
+def test_pixels_and_those_further_on(by: int, side: int) -> None:
+    here, there = shifted(by, side)
+    places = np.arange(side)
+    assert (places[there] - places[here] == by).all()
+    assert len(places[here]) == side - abs(by)
 
 
 def test_noise_has_the_wavelengths_asked_for() -> None:
