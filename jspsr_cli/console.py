@@ -8,10 +8,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from jspsr_cli.fetch.report import Fetched
 
 # Where the -v of a subcommand is noted, for the handler of errors above it. Click shares `Context.meta`
 # between a command and its groups.
@@ -83,13 +87,31 @@ class Console:
         Yields `advance(n)`, to be called with the steps done since the last call. There are `total` steps
         in all (None: unknown).
         """
+        with self._bars() as add:
+            yield add(total, description)
+
+    @contextmanager
+    def share(self, description: str) -> Iterator[Callable[[float], None]]:
+        """Show a bar like `progress`, but yield `report(share)`, a `types.Progress` (0 to 1)."""
+        with self.progress(1.0, description) as advance:
+            yield _reporting(advance)
+
+    @contextmanager
+    def shares(self, *descriptions: str) -> Iterator[Sequence[Callable[[float], None]]]:
+        """Show a bar like that of `share` for each of several steps, one below the other."""
+        with self._bars() as add:
+            yield [_reporting(add(1.0, description)) for description in descriptions]
+
+    @contextmanager
+    def _bars(self) -> Iterator[Callable[[float | None, str], Callable[[float], None]]]:
+        """Yield `add(total, description)`, which adds a bar and returns its `advance`."""
         if self.quiet or sys.stderr is None or not sys.stderr.isatty():
-            yield lambda _steps: None
+            yield lambda _total, _description: lambda _steps: None
             return
         from rich.console import Console as Terminal
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        bar = Progress(
+        bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
@@ -100,26 +122,29 @@ class Console:
             transient=True,
             speed_estimate_period=SPEED_PERIOD,
         )
-        with bar:
-            task = bar.add_task(harmless(description), total=total)
-            yield lambda steps: bar.advance(task, steps)
 
-    @contextmanager
-    def share(self, description: str) -> Iterator[Callable[[float], None]]:
-        """Show a bar like `progress`, but yield `report(share)`, a `types.Progress` (0 to 1)."""
-        done = 0.0
-        with self.progress(1.0, description) as advance:
+        def add(total: float | None, description: str) -> Callable[[float], None]:
+            task = bars.add_task(harmless(description), total=total)
+            return lambda steps: bars.advance(task, steps)
 
-            def report(share: float) -> None:
-                nonlocal done
-                advance(share - done)
-                done = share
-
-            yield report
+        with bars:
+            yield add
 
     def _say(self, message: str) -> None:
         if sys.stderr is not None:
             click.echo(harmless(message), file=sys.stderr)  # err=True would go past the bar's redirection
+
+
+def _reporting(advance: Callable[[float], None]) -> Callable[[float], None]:
+    """`report(share)` by way of `advance(steps)`, of one step in all."""
+    done = 0.0
+
+    def report(share: float) -> None:
+        nonlocal done
+        advance(share - done)
+        done = share
+
+    return report
 
 
 class _Follower(logging.Handler):
@@ -147,6 +172,18 @@ def echo_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     infinity). As text it is one aligned `key: value` line each; nested keys are joined by dots.
     """
     click.echo(_as_json(result) if as_json else "\n".join(_as_lines(result)))
+
+
+def echo_fetched(report: "Fetched", console: Console, *, as_json: bool) -> None:
+    """Notes and warnings of a command that fetches on stderr, the rest in one line, or all as JSON, on stdout."""
+    for note in report.notes:
+        console.notice(f"jspsr: {note}")
+    for warning in report.warnings:
+        console.warn(warning)
+    if as_json:
+        echo_result(asdict(report), as_json=True)
+    else:
+        click.echo(harmless(report.summary))
 
 
 def _as_json(result: Mapping[str, Any]) -> str:

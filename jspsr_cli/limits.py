@@ -17,5 +17,9 @@ DEFAULT_BUFFER = 1500.0
 # In gigabytes, of what was fetched: about fifty whole tiles of GLO-30.
 DEFAULT_CACHE_SIZE = 2.0
 
+# In metres on the ground, of fetched canopy heights: squares of three to five pixels of the map, so that means of whole
+# metres are worth their decimals, and fine enough for outputs of 3 m.
+DEFAULT_CANOPY_RESOLUTION = 4.0
+
 # In metres, where neither the user nor the weights say otherwise.
 DEFAULT_RESOLUTION = 8.0

@@ -25,6 +25,8 @@ from jspsr_cli.console import VERBOSITY, harmless
 # Name (with _ for - also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
 COMMANDS = {
     "fetch-copernicus": "Fetch the 30 m DEM of an area, Copernicus GLO-30.",
+    "fetch-fabdem": "Fetch the 30 m bare-earth DEM of an area, FABDEM.",
+    "fetch-canopy": "Fetch the canopy heights of an area, by Meta and WRI.",
     "enhance": "Make a bare-earth DEM from a global DEM and guides.",
     "prepare": "Make a training set of terrain models, DEMs and guides.",
     "simulate": "Make a training set of scenes that are made up.",

@@ -2,6 +2,7 @@
 
     -o, --output  --overwrite  --restart  --dry-run  --json     what is written where
     --resolution --crs --bounds --like --geometry               the target grid
+    --like --geometry (fetched_...) --buffer --source --cache-size   what is fetched, and from where
     --vertical-crs                                              what heights are counted from
     --window --overlap --batch-size --device --precision        how the network runs
     --weights                                                   which network
@@ -105,6 +106,59 @@ geometry = click.option(
     metavar="VECTOR",
     help="Work only within the polygons of this file (GeoPackage, Shapefile, GeoJSON, ...).",
 )
+
+fetched_like = click.option(
+    "--like", metavar="RASTER", type=params.RasterPath(), help="Fetch the ground of this raster."
+)
+
+fetched_geometry = click.option(
+    "--geometry",
+    metavar="VECTOR",
+    type=params.RasterPath(),
+    help="Fetch the box around the polygons of this file.",
+)
+
+buffer = click.option(
+    "--buffer",
+    metavar="METRES",
+    type=click.FloatRange(0, max_open=True),
+    default=limits.DEFAULT_BUFFER,
+    show_default=True,
+    help="Ground around the area that is fetched too: what the network sees beyond the edge of its output.",
+)
+
+cache_size = click.option(
+    "--cache-size",
+    metavar="GB",
+    type=click.FloatRange(0, max_open=True),
+    default=limits.DEFAULT_CACHE_SIZE,
+    show_default=True,
+    help="How much of what was fetched is kept for other runs.",
+)
+
+
+def fetched_to(name: str) -> Callable[[Command], Command]:
+    """-o of a command that fetches, `name` where it is not given."""
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=name,
+        show_default=True,
+        help="GeoTIFF to write. It appears when it is complete.",
+    )
+
+
+def source(variable: str, public: str, *, more: str = "") -> Callable[[Command], Command]:
+    """--source of a command that fetches from the `public` place unless the environment says otherwise."""
+    return click.option(
+        "--source",
+        metavar="URL",
+        show_default=f"{variable}, else {public}",
+        help=f"A mirror: http(s), s3:// (public), file:// or a folder.{more}",
+    )
+
 
 window = click.option(
     "--window",

@@ -1,36 +1,32 @@
 """`jspsr fetch-copernicus`: an area in, its Copernicus GLO-30 out."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jspsr_cli import limits, options, params
-from jspsr_cli.console import Console, echo_result, harmless
+from jspsr_cli import options, params
+from jspsr_cli.console import Console, echo_fetched
 
 
 @click.command("fetch-copernicus", cls=params.NegativeNumbersCommand)
 @options.bounds_argument
-@click.option("--like", metavar="RASTER", type=params.RasterPath(), help="Fetch the ground of this raster.")
-@click.option("--geometry", metavar="VECTOR", type=params.RasterPath(),
-              help="Fetch the box around the polygons of this file.")  # fmt: skip
-@click.option("--buffer", metavar="METRES", type=click.FloatRange(0, max_open=True), default=limits.DEFAULT_BUFFER,
-              show_default=True, help="Ground around the area that is fetched too: what the network sees beyond the "
-              "edge of its output.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), default="cop30.tif",
-              show_default=True, help="GeoTIFF to write. It appears when it is complete.")  # fmt: skip
+@options.fetched_like
+@options.fetched_geometry
+@options.buffer
+@options.fetched_to("cop30.tif")
 @click.option("--crs", metavar="CRS", type=params.CrsType(), show_default="longitude and latitude, as published",
               help="Resample to this projected CRS, at 30 m.")  # fmt: skip
 @click.option("--compound-crs", is_flag=True, help="Write EGM2008 heights into the CRS too, as EPSG:4326+3855.")
 @click.option("--sea", type=click.Choice(["0", "nodata"]), default="0", show_default=True,
               help="What the output has where there is no tile, which is sea.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Refuse an area in Armenia or Azerbaijan where only GLO-90 is public.")
-@click.option("--source", metavar="URL", show_default="JSPSR_COPERNICUS_URL, else the public bucket",
-              help="A mirror: http(s), s3:// (public), file:// or a folder. GLO-90 is looked for there too, with 90m "
-              "for 30m in the address.")  # fmt: skip
-@click.option("--cache-size", metavar="GB", type=click.FloatRange(0, max_open=True), default=limits.DEFAULT_CACHE_SIZE,
-              show_default=True, help="How much of what was fetched is kept for other runs.")  # fmt: skip
+@options.source(
+    "JSPSR_COPERNICUS_URL",
+    "the public bucket",
+    more=" GLO-90 is looked for there too, with 90m for 30m in the address.",
+)
+@options.cache_size
 @click.option("--refresh", is_flag=True, help="Fetch the list of tiles anew, and keep it.")
 @options.overwrite
 @options.as_json
@@ -55,11 +51,4 @@ def cli(bounds: Any, like: str | None, geometry: str | None, output: Path, as_js
     area = {"bounds": bounds, "like": like, "geometry": geometry}
     with console.following("jspsr_cli"), console.share("fetching") as progress:
         report = fetch_copernicus(output, **area, options=FetchOptions(**choices), progress=progress)
-    for note in report.notes:
-        console.notice(f"jspsr: {note}")
-    for warning in report.warnings:
-        console.warn(warning)
-    if as_json:
-        echo_result(asdict(report), as_json=True)
-    else:
-        click.echo(harmless(report.summary))
+    echo_fetched(report, console, as_json=as_json)

@@ -10,8 +10,7 @@ the way to a third, their edge would show.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +18,12 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from jspsr_cli.errors import OutputExists, ReadFailed, WriteFailed
+from jspsr_cli.errors import WriteFailed
 from jspsr_cli.fetch.archive import Archive, Job
 from jspsr_cli.fetch.download import shown
+from jspsr_cli.fetch.output import copy_tiles, is_done, paint_void, strips, work_on
 from jspsr_cli.fetch.plan import FetchPlan, plan_fetch
+from jspsr_cli.fetch.report import FetchReport
 from jspsr_cli.fetch.request import FetchOptions, area_of, source_of
 from jspsr_cli.fetch.tiles import GLO30
 from jspsr_cli.raster.canvas import Canvas
@@ -33,47 +34,12 @@ from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.products import VERTICAL_TAG
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
-from jspsr_cli.raster.writer import check_disk, check_output, describe, is_output_of, publish
+from jspsr_cli.raster.writer import check_disk, check_output, describe, publish
 from jspsr_cli.types import Bounds, Progress
-from jspsr_cli.unfinished import Journal, UnfinishedWork
 
 log = logging.getLogger(__name__)
 
-# Pixels that are copied or resampled at a time: 8 MB.
-AT_ONCE = 2 * 2**20
-
 TITLE = "surface elevation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchReport:
-    """What was fetched. `bounds` are in `crs`; `bytes_fetched` came over the network, the rest from the cache."""
-
-    output: str
-    crs: str
-    vertical_datum: str
-    bounds: Bounds
-    width: int
-    height: int
-    tiles: tuple[str, ...]
-    sea_tiles: int
-    bytes_fetched: int
-    already_done: bool
-    seconds: float
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def summary(self) -> str:
-        """The run in one line for people."""
-        if self.already_done:
-            return f"{self.output} is there already, made by this command."
-        land = f"{len(self.tiles)} tile{'s' * (len(self.tiles) != 1)}"
-        sea = f" and {self.sea_tiles} of sea" if self.sea_tiles else ""
-        return (
-            f"{Path(self.output).name}: {self.width:,} x {self.height:,} pixels of {land}{sea}, "
-            f"{self.bytes_fetched / 1e6:,.1f} MB fetched, {self.seconds:,.1f} s"
-        )
 
 
 def fetch_copernicus(
@@ -108,19 +74,11 @@ def fetch_copernicus(
         archive = Archive(source, cache_size=options.cache_size)
         index = archive.index(refresh=options.refresh)
         plan = plan_fetch(area, output=output, index=index, source=source, options=options)
-        done = _already_done(plan)
+        done = is_done(output, plan.written_grid, plan.tags, overwrite=options.overwrite)
         if not done:
             check_disk(output, plan.grid, kept=0, beside=_bytes_beside(plan))
             _run(plan, archive, progress or (lambda _share: None))
         return _report(plan, archive, already_done=done, seconds=time.monotonic() - started)
-
-
-def _already_done(plan: FetchPlan) -> bool:
-    if not plan.output.exists() or plan.options.overwrite:
-        return False
-    if not is_output_of(plan.output, plan.written_grid, plan.tags, made_of=()):
-        raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
-    return True
 
 
 def _bytes_beside(plan: FetchPlan) -> int:
@@ -131,8 +89,7 @@ def _bytes_beside(plan: FetchPlan) -> int:
 
 
 def _run(plan: FetchPlan, archive: Archive, progress: Progress) -> None:
-    journal = Journal(decides={"the command": "fetch-copernicus"}, machine={})
-    with UnfinishedWork(plan.output, journal, carry_shape=(1, plan.grid.width), restart=False) as work:
+    with work_on(plan.output, plan.grid, command="fetch-copernicus") as work:
         steps = _steps(progress, 1 + (not plan.exact) + plan.projected)
         try:
             copied = _copy_tiles(plan, archive, work.folder, next(steps))
@@ -164,34 +121,11 @@ def _copy_tiles(plan: FetchPlan, archive: Archive, folder: Path, progress: Progr
         }
         for window, canvas in canvases.items():
             for part in plan.void(window):
-                for rows in _strips(part.source.height, part.source.width):
-                    nothing = np.full((len(rows), part.source.width), np.nan, dtype=np.float32)
-                    canvas.paint(nothing, row=part.row + rows.start, col=part.col)
+                paint_void(part, canvas)
         jobs = [Job(window, part) for window in plan.windows for part in plan.fetched(window)]
         log.info("%d tiles from %s", len(jobs), shown(plan.source))
-        fetched = stack.enter_context(closing(archive.fetch(jobs, folder, progress=progress)))
-        for job, path in fetched:
-            try:
-                _copy(job, path, canvases[job.window])
-            except ReadFailed as error:
-                raise archive.refused(job) from error
-            path.unlink()
+        copy_tiles(archive, jobs, folder, canvas=lambda job: canvases[job.window], progress=progress)
     return list(files.values())
-
-
-def _copy(job: Job, path: Path, canvas: Canvas) -> None:
-    source, file = job.part.source, inspect_raster(str(path))
-    with RasterReader() as reader:
-        for rows in _strips(source.height, source.width):
-            window = Window(source.col_off, source.row_off + rows.start, source.width, len(rows))
-            canvas.paint(reader.read(file, window)[0], row=job.part.row + rows.start, col=job.part.col)
-
-
-def _strips(height: int, width: int) -> Iterator[range]:
-    """Rows 0 to `height` in strips that fit the memory."""
-    step = max(1, AT_ONCE // width)
-    for first in range(0, height, step):
-        yield range(first, min(first + step, height))
 
 
 def _joined(plan: FetchPlan, copied: Sequence[Path], target: Path, progress: Progress) -> Path:
@@ -206,7 +140,7 @@ def _joined(plan: FetchPlan, copied: Sequence[Path], target: Path, progress: Pro
     ]
     with RasterReader() as reader, Canvas(target, height=native.height, width=native.width) as canvas:
         heights = HeightLayers(files, native.grid, reader=reader, water=False).heights
-        for strip in _strips(native.height, native.width):
+        for strip in strips(native.height, native.width):
             values = heights.read(strip.start, 0, len(strip), native.width)[0]
             for mosaic, row, col in same:
                 pixels = mosaic.read(reader, Window(col, row + strip.start, native.width, len(strip)))[0]
@@ -221,7 +155,7 @@ def _projected(plan: FetchPlan, rows: Path, target: Path, progress: Progress) ->
     grid, file = plan.grid, _as_raster(rows, plan.native.grid)
     with RasterReader() as reader, Canvas(target, height=grid.height, width=grid.width) as canvas:
         heights = HeightLayers([file], grid, reader=reader, water=False).heights
-        for strip in _strips(grid.height, grid.width):
+        for strip in strips(grid.height, grid.width):
             canvas.paint(heights.read(strip.start, 0, len(strip), grid.width)[0], row=strip.start, col=0)
             progress(strip.stop / grid.height)
     return target

@@ -31,6 +31,9 @@ LONGEST_WAIT = 60.0
 
 MAX_REDIRECTS = 5
 
+# Bytes before those wanted that a server which ignores ranges may send: more than a tile has, less than a zip of tiles.
+LONGEST_SKIP = 256 * 2**20
+
 _CHUNK = 1 << 16
 
 # Answers that are worth asking again for: time-outs, too many requests. So are all from 500 on.
@@ -115,6 +118,11 @@ class Downloader:
         ):
             _check_status(response, address, name=name)
             first, total = _placed(response, start)
+            if start - first > LONGEST_SKIP:
+                raise FetchFailed(
+                    f"{name} cannot be fetched: {shown(address)} ignores ranges and would send the whole file: fetch "
+                    "from a mirror with --source."
+                )
             expected = length if total is None else max(0, min(length, total - start))
             content = self._body(response.raw, start - first, expected, name=name)
             if len(content) != expected:

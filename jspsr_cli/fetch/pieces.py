@@ -4,8 +4,6 @@ GDAL could read the remote file by itself (/vsicurl/), but keeps no bytes for an
 what can go wrong only, and is not interrupted by Ctrl-C. Here it reads what is whole and local.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,11 @@ from typing import BinaryIO
 
 from rasterio.windows import Window
 
-from jspsr_cli.errors import WrongTile
+from jspsr_cli.errors import MissingTile, WrongTile
 from jspsr_cli.fetch.cache import Cache
 from jspsr_cli.fetch.download import Downloader, Piece, shown
+from jspsr_cli.fetch.header import Header, read_header
 from jspsr_cli.raster.cog import CogLayout, is_whole, read_layout
-
-# Bytes that hold the header: that of a whole GLO-30 tile has about 1,000, and GDAL itself begins with as many.
-HEADER = 16_384
 
 # One request for blocks that lie closer together than it takes to ask twice, and no longer than can be lost at once.
 CLOSE, LONGEST = 65_536, 8 * 2**20
@@ -33,22 +29,38 @@ LARGEST_FILE = 4 * 2**30
 Block = tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Where in a larger file, of `total` bytes, a file of `length` bytes lies."""
+
+    first: int
+    length: int
+    total: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RemoteCog:
-    """A file at `address`; `name` is for messages, `key` for the cache.
+    """A file at `address`, or `inside` of what is there; `name` is for messages, `key` for the cache.
 
-    `check` raises WrongTile where the layout is not that of the file meant.
+    `check` raises WrongTile where the layout is not that of the file meant. One that is `optional` may be missing.
     """
 
     address: str
     name: str
     key: str
     check: Callable[[CogLayout], None]
+    inside: Inside | None = None
+    optional: bool = False
 
     @property
     def title(self) -> str:
         """Name and address for messages."""
         return f"{self.name} ({shown(self.address)})"
+
+
+def absence(key: str) -> str:
+    """Folder of the cache that says that nothing is there for `key`."""
+    return f"{key}.missing"
 
 
 class PieceReader:
@@ -58,10 +70,11 @@ class PieceReader:
         self._downloader = downloader
         self._cache = cache
 
-    def gather(self, cog: RemoteCog, window: Window, target: Path, *, progress: Callable[[float], None]) -> None:
+    def gather(self, cog: RemoteCog, window: Window, target: Path, *, progress: Callable[[float], None]) -> bool:
         """Write a file `target` that holds the header of `cog` and the blocks under `window`, and holes elsewhere.
 
-        `progress` gets shares of the work that add up to 1. What is damaged on the way is fetched again.
+        `progress` gets shares of the work that add up to 1. What is damaged on the way is fetched again. False where
+        an optional file is missing.
 
         Raises:
             WrongTile: it is damaged, or not what its name says.
@@ -79,21 +92,22 @@ class PieceReader:
         """Let nothing of `cog` be taken from the cache any more."""
         self._cache.forget(cog.key)
 
-    def _gather(self, cog: RemoteCog, window: Window, target: Path, progress: Callable[[float], None]) -> None:
-        held = self._held_header(cog)
-        header = held or self._downloader.read(cog.address, 0, HEADER, name=cog.name)
+    def _gather(self, cog: RemoteCog, window: Window, target: Path, progress: Callable[[float], None]) -> bool:
+        held = self._cache.get(f"{cog.key}/header")
+        header = Header.unpacked(held) if held else self._header(cog)
+        if header is None:
+            progress(1)
+            return False
         if (header.total or 0) > LARGEST_FILE:
             raise WrongTile(f"{cog.title} has {header.total} bytes: it is not what its name says.")
         with target.open("wb") as file:
-            file.write(header.content)
-            file.truncate(max(header.total or 0, len(header.content)))
+            header.write(file)
         layout = read_layout(target, window, name=cog.title)
         cog.check(layout)
         if not held:
-            said = json.dumps({"total": header.total}).encode()
-            self._cache.put(f"{cog.key}/header", said + b"\n" + header.content)
+            self._cache.put(f"{cog.key}/header", header.packed())
         # Blocks belong to this very header: those of another version can never be mixed in.
-        version = f"{cog.key}/{hashlib.sha256(header.content).hexdigest()[:16]}"
+        version = f"{cog.key}/{header.version}"
         with target.open("r+b") as file:
             missing = []
             for offset, length in layout.blocks:
@@ -111,17 +125,37 @@ class PieceReader:
                     _write(file, offset, content)
                     self._cache.put(f"{version}/{offset}", content)
                 progress(sum(length for _, length in blocks) / needed)
+        return True
 
-    def _held_header(self, cog: RemoteCog) -> Piece | None:
-        said, _, content = (self._cache.get(f"{cog.key}/header") or b"").partition(b"\n")
-        return Piece(content, json.loads(said)["total"]) if said else None
+    def _header(self, cog: RemoteCog) -> Header | None:
+        """What has to be known of `cog`, from the network; None where it is optional and missing."""
+        absent = f"{absence(cog.key)}/noted"
+        if cog.optional and self._cache.get(absent) is not None:
+            return None
+        try:
+            return read_header(lambda start, length: self._read(cog, start, length), title=cog.title)
+        except MissingTile:
+            if not cog.optional:
+                raise
+            self._cache.put(absent, b"")
+            return None
+
+    def _read(self, cog: RemoteCog, start: int, length: int) -> Piece:
+        inside = cog.inside
+        if inside is None:
+            return self._downloader.read(cog.address, start, length, name=cog.name)
+        length = min(length, inside.length - start)
+        piece = self._downloader.read(cog.address, inside.first + start, length, name=cog.name)
+        if piece.total != inside.total:
+            raise WrongTile(f"{cog.title} was replaced while it was read: try again.")
+        return Piece(piece.content, inside.length)
 
     def _fetched(
-        self, cog: RemoteCog, blocks: Sequence[Block], header: Piece, layout: CogLayout
+        self, cog: RemoteCog, blocks: Sequence[Block], header: Header, layout: CogLayout
     ) -> Iterator[tuple[int, bytes]]:
         """Offset and bytes of each of `blocks`, which one request brings."""
         start, stop = blocks[0][0], max(offset + length for offset, length in blocks)
-        piece = self._downloader.read(cog.address, start, stop - start, name=cog.name)
+        piece = self._read(cog, start, stop - start)
         if piece.total != header.total:
             raise WrongTile(f"{cog.title} was replaced while it was read: try again.")
         for offset, length in blocks:

@@ -9,16 +9,26 @@ import pyproj
 from pyproj.crs import CompoundCRS
 from rasterio.crs import CRS
 
-from jspsr_cli import __version__
 from jspsr_cli.errors import InvalidGrid, NotPublic
-from jspsr_cli.fetch.download import shown
 from jspsr_cli.fetch.index import Index
+from jspsr_cli.fetch.output import stated
 from jspsr_cli.fetch.request import FetchOptions
-from jspsr_cli.fetch.tiles import BANDS, GAPS, GLO30, GLO90, NativeWindow, Part, Tile, native_windows, window_over
+from jspsr_cli.fetch.tiles import (
+    BANDS,
+    GAPS,
+    GLO30,
+    GLO90,
+    NativeWindow,
+    Part,
+    Tile,
+    named,
+    native_windows,
+    window_over,
+)
 from jspsr_cli.raster.align import MARGIN
 from jspsr_cli.raster.boxes import intersect, turned, turns_to, unite
 from jspsr_cli.raster.grid import WGS84, Grid, is_torn, name_of, parse_crs, project_bounds, snapped_grid
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, PRODUCTS, VERTICAL_TAG
+from jspsr_cli.raster.products import COPERNICUS, TILES_TAG, VERTICAL_TAG
 from jspsr_cli.types import Bounds
 
 # In metres, where another CRS is asked for: an arc-second is 31 m of latitude.
@@ -26,9 +36,6 @@ RESOLUTION = 30.0
 
 # EGM2008 heights.
 VERTICAL_EPSG = 3855
-
-# Names of gap tiles that a sentence holds; the tags have all.
-MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,7 @@ def plan_fetch(area: Bounds, *, output: Path, index: Index, source: str, options
     tiles = {part.tile for window in windows for part in window.parts()}
     gaps = frozenset(tiles & GAPS - index)
     if gaps and options.strict:
-        raise NotPublic(f"GLO-30 is not public at {_named(gaps)}: leave --strict away to have GLO-90 there.")
+        raise NotPublic(f"GLO-30 is not public at {named(gaps)}: leave --strict away to have GLO-90 there.")
     if gaps or windows != [native]:
         windows = native_windows(_with_margin(needed), GLO30)
         tiles = {part.tile for window in windows for part in window.parts()}
@@ -142,12 +149,6 @@ def _gap_boxes(box: Bounds, gaps: frozenset[Tile]) -> list[Bounds]:
     return [_with_margin(held)] if held else []
 
 
-def _named(gaps: frozenset[Tile]) -> str:
-    names = [str(gap) for gap in sorted(gaps)]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
-
-
 def _notes(
     native: NativeWindow, windows: Sequence[NativeWindow], gaps: frozenset[Tile], grid: Grid | None
 ) -> list[str]:
@@ -161,7 +162,7 @@ def _notes(
             f"is resampled (bicubic) to 1/{native.columns} of a degree"
         )
     if gaps:
-        notes.append(f"GLO-30 is not public at {_named(gaps)}: GLO-90 is resampled (bicubic) in its place")
+        notes.append(f"GLO-30 is not public at {named(gaps)}: GLO-90 is resampled (bicubic) in its place")
     if grid:
         notes.append(f"all is resampled to {name_of(grid.crs)} at {RESOLUTION:g} m")
     return notes
@@ -169,16 +170,11 @@ def _notes(
 
 def _tags(plan: FetchPlan) -> dict[str, str]:
     """What the output says of itself. No times, and nothing that only the network tells: it is what it is known by."""
-    copernicus = PRODUCTS[0]
     names = [part.tile.name(window.series) for window in plan.windows for part in plan.fetched(window)]
     tags = {
-        "TIFFTAG_SOFTWARE": f"jspsr {__version__}",
-        "JSPSR_VERSION": __version__,
-        LICENCE_TAG: f"{copernicus.name}: {copernicus.licence}",
-        ATTRIBUTION_TAG: copernicus.attribution,
-        VERTICAL_TAG: copernicus.vertical_datum,
-        "JSPSR_TILES": json.dumps(list(dict.fromkeys(names))),
-        "JSPSR_SOURCE": "" if plan.source.startswith("file:") else shown(plan.source),
+        **stated(COPERNICUS, plan.source),
+        VERTICAL_TAG: COPERNICUS.vertical_datum,
+        TILES_TAG: json.dumps(list(dict.fromkeys(names))),
         "JSPSR_RESAMPLED": "; ".join(plan.notes),
         "JSPSR_SEA": plan.options.sea,
         "AREA_OR_POINT": "Area" if plan.projected else "Point",

@@ -4,23 +4,34 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from jspsr_cli.errors import InvalidOption
-from jspsr_cli.limits import DEFAULT_BUFFER, DEFAULT_CACHE_SIZE
+from jspsr_cli.limits import DEFAULT_BUFFER, DEFAULT_CACHE_SIZE, DEFAULT_CANOPY_RESOLUTION
 from jspsr_cli.raster.boxes import TURN, turned, turns_to
 from jspsr_cli.raster.grid import WGS84, project_bounds
 from jspsr_cli.raster.polygons import read_area
 from jspsr_cli.raster.sources import inspect_raster
-from jspsr_cli.raster.target import in_one_piece, is_lonlat
+from jspsr_cli.raster.target import MAX_RESOLUTION, in_one_piece, is_lonlat
 from jspsr_cli.types import Bounds
 
-# A mirror to fetch from in place of the public bucket.
-SOURCE_VARIABLE = "JSPSR_COPERNICUS_URL"
+
+class Origin(NamedTuple):
+    """Where an archive is public, and the environment variable that names a mirror of it."""
+
+    variable: str
+    public: str
+
 
 # Registry of Open Data on AWS; GLO-90 lies in copernicus-dem-90m.
-PUBLIC_SOURCE = "https://copernicus-dem-30m.s3.amazonaws.com"
+COPERNICUS_ORIGIN = Origin("JSPSR_COPERNICUS_URL", "https://copernicus-dem-30m.s3.amazonaws.com")
+
+# University of Bristol, https://doi.org/10.5523/bris.s5hqmjcdj8yo2ibzi9b4ew3sn
+FABDEM_ORIGIN = Origin("JSPSR_FABDEM_URL", "https://data.bris.ac.uk/datasets/s5hqmjcdj8yo2ibzi9b4ew3sn")
+
+# Registry of Open Data on AWS, dataforgood-fb-forests.
+CANOPY_ORIGIN = Origin("JSPSR_CANOPY_URL", "https://dataforgood-fb-data.s3.amazonaws.com")
 
 # The shortest degree of latitude (at the equator), and a degree of longitude there, in metres: buffers grow rather than
 # shrink. A degree of longitude has at least the cosine of its latitude of the latter.
@@ -30,30 +41,59 @@ Sea = Literal["0", "nodata"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchOptions:
-    """What can be chosen; each field is the option of that name on the command line.
+class CommonOptions:
+    """What can be chosen whatever is fetched; each field is the option of that name on the command line.
 
-    `buffer` in metres around the area; `cache_size` in gigabytes; `crs` None: longitude and latitude, as published.
+    `buffer` in metres around the area; `cache_size` in gigabytes.
     """
 
     buffer: float = DEFAULT_BUFFER
-    crs: str | None = None
-    compound_crs: bool = False
-    sea: Sea = "0"
-    strict: bool = False
     source: str | None = None
     cache_size: float = DEFAULT_CACHE_SIZE
     refresh: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        wrong = {
-            "buffer": not 0 <= self.buffer < math.inf,
-            "cache_size": not 0 <= self.cache_size < math.inf,
-            "sea": self.sea not in ("0", "nodata"),
-        }
+        wrong = self._wrong()
         for name in filter(wrong.get, wrong):
             raise InvalidOption(f"The {name} {getattr(self, name)} cannot work: see --help for what can.")
+
+    def _wrong(self) -> dict[str, bool]:
+        """Whether the value of a field cannot work."""
+        return {"buffer": not 0 <= self.buffer < math.inf, "cache_size": not 0 <= self.cache_size < math.inf}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions(CommonOptions):
+    """As `CommonOptions`, for GLO-30. `crs` None: longitude and latitude, as published."""
+
+    crs: str | None = None
+    compound_crs: bool = False
+    sea: Sea = "0"
+    strict: bool = False
+
+    def _wrong(self) -> dict[str, bool]:
+        return super()._wrong() | {"sea": self.sea not in get_args(Sea)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabdemOptions(CommonOptions):
+    """As `CommonOptions`, for FABDEM. `sea` is what its pixels without data and its missing tiles of sea become."""
+
+    sea: Sea = "nodata"
+
+    def _wrong(self) -> dict[str, bool]:
+        return super()._wrong() | {"sea": self.sea not in get_args(Sea)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanopyOptions(CommonOptions):
+    """As `CommonOptions`, for canopy heights. `resolution` in metres on the ground."""
+
+    resolution: float = DEFAULT_CANOPY_RESOLUTION
+
+    def _wrong(self) -> dict[str, bool]:
+        return super()._wrong() | {"resolution": not 0 < self.resolution <= MAX_RESOLUTION}
 
 
 def area_of(bounds: Bounds | None, like: str | None, geometry: str | None, *, buffer: float) -> Bounds:
@@ -105,13 +145,13 @@ def buffered(box: Bounds, metres: float) -> Bounds:
     return west - reach, south, east + reach, north
 
 
-def source_of(choice: str | None) -> str:
+def source_of(choice: str | None, *, origin: Origin = COPERNICUS_ORIGIN) -> str:
     """The address that tiles are fetched from, without a slash at its end: a choice, the environment's, the public one.
 
     Raises:
         InvalidOption: neither http(s), s3 nor a folder.
     """
-    source = (choice or os.environ.get(SOURCE_VARIABLE) or PUBLIC_SOURCE).rstrip("/")
+    source = (choice or os.environ.get(origin.variable) or origin.public).rstrip("/")
     scheme = urlsplit(source).scheme.lower()
     if scheme == "s3":  # public buckets are read without a signature, as any web server
         bucket, _, prefix = source[len("s3://") :].partition("/")

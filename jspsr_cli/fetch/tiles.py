@@ -6,7 +6,7 @@ Source: https://copernicus-dem-30m.s3.amazonaws.com/readme.html
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,6 +20,9 @@ from jspsr_cli.types import Bounds
 # Columns per degree of a product of one arc-second, from these latitudes on to the pole.
 BANDS = ((85, 360), (80, 720), (70, 1200), (60, 1800), (50, 2400), (0, 3600))
 ARC_SECONDS = 3600
+
+# Names of tiles that a sentence holds.
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ GAPS = frozenset(
     for south, wests in {38: (45, 46, 48, 49), 39: range(44, 50), 40: range(43, 51), 41: range(43, 50)}.items()
     for west in wests
 )
+
+
+def named(tiles: Iterable[Tile]) -> str:
+    """`tiles` for a sentence."""
+    names = [str(tile) for tile in sorted(tiles)]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def columns_per_degree(series: Series, south: int) -> int:
@@ -110,6 +120,11 @@ def _pieces(first: int, length: int, step: int) -> Iterator[tuple[int, int, int]
     for multiple in range(first // step, (first + length - 1) // step + 1):
         start, stop = max(first, multiple * step), min(first + length, (multiple + 1) * step)
         yield multiple, start, stop - start
+
+
+def tile_window(tile: Tile, series: Series, columns: int) -> NativeWindow:
+    """All pixels of `tile`, on the lattice with `columns` per degree."""
+    return NativeWindow(series, columns, (89 - tile.south) * series.rows, tile.west * columns, series.rows, columns)
 
 
 def window_over(box: Bounds, series: Series, columns: int) -> NativeWindow:

@@ -74,6 +74,9 @@ class Mosaic:
             cols = slice(left - window.col_off, right - window.col_off)
             part = result[:, rows, cols]
             missing = np.isnan(part[0])
+            if missing.all():
+                part[...] = values
+                continue
             part[:, missing] = values[:, missing]
         return result
 

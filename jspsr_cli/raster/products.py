@@ -1,5 +1,6 @@
 """What is known of an input from its name or its tags: product, licence, attribution, vertical datum."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from jspsr_cli.raster.vertical import VerticalDatum, datum_of, datum_of_tag
 LICENCE_TAG = "JSPSR_LICENCE"
 ATTRIBUTION_TAG = "JSPSR_ATTRIBUTION"
 VERTICAL_TAG = "JSPSR_VERTICAL_DATUM"
+
+# Tag of downloads: a JSON list of the names of the published tiles that they were made of.
+TILES_TAG = "JSPSR_TILES"
 
 # Tag of rasters that are made up, and so are of no product whatever they are called.
 SIMULATED_TAG = "JSPSR_SIMULATED"
@@ -62,6 +66,17 @@ PRODUCTS = (
 )
 
 
+COPERNICUS, FABDEM = PRODUCTS[:2]
+
+# Its tiles are called by quadkeys, which tell nothing: known by the tags of what is fetched only.
+CANOPY = Product(
+    re.compile(r"alsgedi_global", re.IGNORECASE),
+    "Meta / WRI canopy height",
+    "CC BY 4.0",
+    "High Resolution Canopy Height Maps v1, Tolan et al. 2024, Meta and World Resources Institute, CC BY 4.0",
+)
+
+
 def product_of(file: RasterFile) -> Product | None:
     """The data set that `file` is named as, if any."""
     if SIMULATED_TAG in file.tags:
@@ -81,6 +96,15 @@ def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
             licences.append(f"{product.name}: {product.licence}")
             attributions.append(product.attribution)
     return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
+
+
+def tiles_of(file: RasterFile) -> list[str]:
+    """Names of the published tiles that a download was made of; none where it does not say."""
+    try:
+        tiles = json.loads(file.tags.get(TILES_TAG, "[]"))
+    except ValueError:
+        return []
+    return [str(tile) for tile in tiles] if isinstance(tiles, list) else []
 
 
 def joined(statements: Iterable[str]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jspsr_cli.fetch.copernicus import FetchReport, fetch_copernicus
+from jspsr_cli.fetch.copernicus import fetch_copernicus
+from jspsr_cli.fetch.report import FetchReport
 from jspsr_cli.fetch.request import FetchOptions
 from jspsr_cli.fetch.tiles import Tile
 from tests.fetch.archive import BUCKETS, Server, save_tile, serving

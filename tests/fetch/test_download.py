@@ -14,7 +14,7 @@ import rasterio
 from jspsr_cli.errors import FetchFailed, InvalidOption, JspsrError, MissingTile, WrongTile
 from jspsr_cli.fetch.download import ATTEMPTS, Downloader, shown
 from jspsr_cli.fetch.pieces import LONGEST, TRIES, spans
-from jspsr_cli.fetch.request import PUBLIC_SOURCE, source_of
+from jspsr_cli.fetch.request import COPERNICUS_ORIGIN, source_of
 from tests.fetch.archive import (
     BUCKETS,
     Fault,
@@ -269,7 +269,7 @@ def test_sources(fetch: Fetch, archive: Path, server: Server, tmp_path: Path, tr
 @pytest.mark.parametrize(
     ("choice", "variable", "expected"),
     [
-        (None, None, PUBLIC_SOURCE),
+        (None, None, COPERNICUS_ORIGIN.public),
         (None, "https://mirror.example/dem/", "https://mirror.example/dem"),
         ("http://a", "http://b", "http://a"),
         ("s3://copernicus-dem-30m/", None, "https://copernicus-dem-30m.s3.amazonaws.com"),
