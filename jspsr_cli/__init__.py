@@ -4,13 +4,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jspsr_cli.estimate import EnhanceEstimate, estimate_enhance
+    from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
     from jspsr_cli.pipeline import enhance
     from jspsr_cli.report import EnhanceReport
     from jspsr_cli.request import EnhanceOptions
 
 __version__ = "0.1.0"
 
-__all__ = ["EnhanceEstimate", "EnhanceOptions", "EnhanceReport", "__version__", "enhance", "estimate_enhance"]
+__all__ = [
+    "EnhanceEstimate",
+    "EnhanceOptions",
+    "EnhanceReport",
+    "__version__",
+    "enhance",
+    "estimate_enhance",
+    "fetch_inputs",
+    "plan_inputs",
+]
 
 _LAZY = {
     "enhance": "pipeline",
@@ -18,6 +28,8 @@ _LAZY = {
     "estimate_enhance": "estimate",
     "EnhanceEstimate": "estimate",
     "EnhanceOptions": "request",
+    "plan_inputs": "fetch.inputs",
+    "fetch_inputs": "fetch.inputs",
 }
 
 

@@ -76,6 +76,20 @@ def check_ours(folder: Path, ours: Iterable[str], *, work: str) -> None:
         raise OutputExists(f"{folder} holds {strange[0]}, which no {work} wrote: give another --output.")
 
 
+def check_known(folder: Path, *, purpose: str) -> None:
+    """Let `folder`, which is needed for `purpose`, be missing, ours or empty.
+
+    One that is empty is nobody's: a process was killed before it had the lock.
+
+    Raises:
+        OutputExists: it is none of these.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputExists(f"{folder} is needed for {purpose} and is no folder: move it away.")
+    if folder.exists() and not (folder / LOCK).exists() and any(folder.iterdir()):
+        raise OutputExists(f"{folder} is needed for {purpose} and is not ours: move it away.")
+
+
 def remove_if_empty(folder: Path) -> None:
     """Remove `folder` if nothing is in it but the lock: what others put there is not ours to remove."""
     with suppress(OSError):

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
     check_distinct(output, _local_files(dem, guides, options))
     network, info = _load(weights, options)
-    _check_guides(info, guides)
+    check_guides(info, guides)
     target = _target(dem, guides, info, options)
     # Before pixels are looked at: a box by mistake is the size of the world.
     if not output.exists() or options.overwrite:
@@ -168,8 +168,10 @@ def _scale(info: WeightsInfo, target: Target) -> HeightScale:
     return HeightScale(low, high)
 
 
-def _check_guides(info: WeightsInfo, guides: dict[str, tuple[RasterFile, ...]]) -> None:
-    if set(info.inputs) != set(guides):
+def check_guides(info: WeightsInfo, guides: Iterable[str]) -> None:
+    """Raise GuideMismatch where the kinds `guides` are not those that the weights were trained with."""
+    guides = set(guides)
+    if set(info.inputs) != guides:
         wanted, given = (
             " and ".join(GUIDES[name].option for name in GUIDES if name in g) for g in (info.inputs, guides)
         )

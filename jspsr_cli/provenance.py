@@ -5,7 +5,15 @@ from collections.abc import Sequence
 
 from jspsr_cli import __version__
 from jspsr_cli.raster.inputs import plausible
-from jspsr_cli.raster.products import ATTRIBUTION_TAG, LICENCE_TAG, SEPARATOR, VERTICAL_TAG, datum_tag, inherited
+from jspsr_cli.raster.products import (
+    ATTRIBUTION_TAG,
+    LICENCE_TAG,
+    SEPARATOR,
+    VERTICAL_TAG,
+    datum_tag,
+    inherited,
+    tiles_of,
+)
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.raster.vertical import VerticalTransform
@@ -59,7 +67,7 @@ def input_tags(
     tags: dict[str, str] = {}
     for name, files in {"dem": tuple(dem), **guides}.items():
         clean = {"clean": plausible} if name == "dem" else {}
-        tags |= name_tag(name, files)
+        tags |= name_tag(name, files) | tiles_tag(name, files)
         tags[f"JSPSR_FINGERPRINT_{name.upper()}"] = json.dumps([reader.fingerprint(f, **clean) for f in files])
     return tags | inherited_tags([*dem, *(file for group in guides.values() for file in group)])
 
@@ -68,6 +76,12 @@ def name_tag(role: str, files: Sequence[RasterFile]) -> dict[str, str]:
     """Names of the `files` that are the input `role`."""
     singles = [single for file in files for single in (file.stack or (file,))]
     return {f"JSPSR_INPUT_{role.upper()}": json.dumps([file.name for file in singles])}
+
+
+def tiles_tag(role: str, files: Sequence[RasterFile]) -> dict[str, str]:
+    """Names of the published tiles that the input `role` was fetched from, where its `files` say it."""
+    tiles = [tile for file in files for tile in tiles_of(file)]
+    return {f"JSPSR_TILES_{role.upper()}": json.dumps(list(dict.fromkeys(tiles)))} if tiles else {}
 
 
 def inherited_tags(files: Sequence[RasterFile]) -> dict[str, str]:

@@ -25,7 +25,7 @@ import numpy as np
 from filelock import FileLock
 
 from jspsr_cli.errors import OtherWork, OutputExists, WriteFailed
-from jspsr_cli.locked import LOCK, not_writable, remove_if_empty, take_lock
+from jspsr_cli.locked import check_known, not_writable, remove_if_empty, take_lock
 from jspsr_cli.raster.writer import NODATA
 from jspsr_cli.types import FloatArray
 
@@ -33,6 +33,9 @@ HOLDER, JOURNAL, HEIGHTS, STATE = "holder.json", "journal.json", "heights.f32", 
 
 # What is ours in the folder, and may be removed: the files above, and those that GDAL makes the output in.
 OURS = ("holder.", "journal.", "heights.", "state.", "finished.")
+
+# What messages say that the folder is for.
+PURPOSE = "unfinished work"
 
 # More differences than this are not read.
 MOST_DIFFERENCES = 3
@@ -115,7 +118,7 @@ class UnfinishedWork:
 
     def look(self) -> State:
         """What entering would take up. Raises as entering does, and writes nothing."""
-        self._check_ours()
+        check_known(self.folder, purpose=PURPOSE)
         if not self.folder.exists():
             return State()
         self._lock = take_lock(self.folder, busy=self._busy)
@@ -126,15 +129,8 @@ class UnfinishedWork:
         finally:
             self._lock.release()
 
-    def _check_ours(self) -> None:
-        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
-            raise OutputExists(f"{self.folder} is needed for unfinished work and is no folder: move it away.")
-        # One that is empty is nobody's: a process was killed before it had the lock.
-        if self.folder.exists() and not (self.folder / LOCK).exists() and any(self.folder.iterdir()):
-            raise OutputExists(f"{self.folder} is needed for unfinished work and is not ours: move it away.")
-
     def __enter__(self) -> "UnfinishedWork":
-        self._check_ours()
+        check_known(self.folder, purpose=PURPOSE)
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:

@@ -95,6 +95,11 @@ def test_progress_bar_on_a_terminal() -> None:
     assert on_terminal(work.format(True)) == ""
 
 
+def test_bars_of_several_steps_are_one_display() -> None:
+    shown = on_terminal("with Console().shares('fetch', 'grow') as (fetch, grow):\n    fetch(1.0); grow(.25)")
+    assert re.search(r"fetch [^\n]*100%[^\n]*\n[^\n]*grow [^\n]* 25%", shown), shown
+
+
 def test_json_result_is_one_object_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     result = {
         "output": Path("/tmp/été\x9b\udc80.tif"),

@@ -2,22 +2,34 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jspsr_cli import options, params
 from jspsr_cli.console import Console, echo_result, harmless
 
+if TYPE_CHECKING:
+    from jspsr_cli.fetch.inputs import FetchedInputs
+
+
+def _needed(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value and not ctx.params["fetch"]:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    return value
+
 
 @click.command("enhance")
-@click.argument("dem", metavar="INPUT...", nargs=-1, required=True, type=params.RasterPath())
+@click.argument("dem", metavar="INPUT...", nargs=-1, type=params.RasterPath(), callback=_needed)
 @click.option("--guide", "image", metavar="ORTHO", multiple=True, type=params.RasterPath(),
               help="Orthophoto: RGB, or three files of one band each. Repeat for several files.")  # fmt: skip
 @click.option("--mask", metavar="LANDUSE", multiple=True, type=params.RasterPath(),
               help="Land use: DFC2022 classes, Urban Atlas 2012 codes or 15 one-hot bands.")  # fmt: skip
 @click.option("--canopy", metavar="CHM", multiple=True, type=params.RasterPath(),
               help="Canopy height in metres.")  # fmt: skip
+@click.option("--fetch", is_flag=True, is_eager=True,  # known before INPUT is looked at
+              help="Fetch what is not given: Copernicus GLO-30 for INPUT, canopy heights where there is no guide. It "
+              "is kept in OUTPUT.inputs. JSPSR_COPERNICUS_URL and JSPSR_CANOPY_URL name mirrors.")  # fmt: skip
 @options.output
 @options.weights
 @options.resolution
@@ -50,6 +62,7 @@ def cli(
     image: tuple[str, ...],
     mask: tuple[str, ...],
     canopy: tuple[str, ...],
+    fetch: bool,
     output: Path | None,
     weights: str | None,
     dry_run: bool,
@@ -60,30 +73,49 @@ def cli(
     """Make a bare-earth DEM of a 30 m DEM and a guide.
 
     INPUT is a DEM that GDAL reads (Copernicus GLO-30, FABDEM, ...); several tiles are one DEM. At least one of
-    --guide, --mask and --canopy is needed, those that the weights were trained with.
+    --guide, --mask and --canopy is needed, those that the weights were trained with. With --fetch, a guide or an
+    area is enough.
 
     \b
     jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
     jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
+    jspsr enhance --fetch --guide ortho.tif --weights jspsr-8m-image -o dem.tif
+    jspsr enhance --fetch --bounds 11.05,46.05,11.15,46.12 --weights mine.safetensors -o dem.tif
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli import EnhanceOptions, enhance, estimate_enhance
+    from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
+    from jspsr_cli.fetch.preview import estimate_fetch
 
     console = Console(quiet=quiet)
-    asked: dict[str, Any] = {"output": output, "weights": weights, "image": image, "mask": mask, "canopy": canopy}
-    asked["options"] = EnhanceOptions(**choices)
+    asked: dict[str, Any] = {"dem": dem, "image": image, "mask": mask, "canopy": canopy}
+    asked |= {"output": output, "weights": weights, "options": EnhanceOptions(**choices)}
     report: Any
+    fetched: dict[str, Any] = {}
     with console.following("jspsr_cli"):
+        plan = plan_inputs(**asked) if fetch else None
+        asked = plan.arguments if plan else asked
         if dry_run:
-            report = estimate_enhance(dem, **asked)
+            report = estimate_fetch(plan) if plan and plan.missing else estimate_enhance(**asked)
         else:
-            with console.share("enhancing") as progress:
-                report = enhance(dem, **asked, progress=progress)
+            with console.shares(*["fetching"] * fetch, "enhancing") as bars:
+                if plan:
+                    fetched = _said(fetch_inputs(plan, progress=bars[0]), console)
+                report = enhance(**asked, progress=bars[-1])
     for warning in report.warnings:
         console.warn(warning)
-    result = asdict(report)
+    result = asdict(report) | ({"fetched": fetched} if fetch and not dry_run else {})
     if not as_json:
         del result["warnings"]  # said above, on stderr
     if as_json or dry_run:
         echo_result(result, as_json=as_json)
     else:
         click.echo(harmless(report.summary))
+
+
+def _said(fetched: "FetchedInputs", console: Console) -> dict[str, Any]:
+    """Say what was fetched, and return the reports on it."""
+    for note in fetched.notes:
+        console.notice(f"jspsr: {note}")
+    for warning in fetched.warnings:
+        console.warn(warning)
+    return fetched.reports

@@ -109,6 +109,8 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore", PossibleUserWarning)
             # lightning 2.6 uses what torch 2.13 would rather not have used
             warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+            # of channels last, which several processes leave with one layer
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
             # early_stop may be emptied in between
             warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`", UserWarning)
             yield

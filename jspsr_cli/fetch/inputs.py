@@ -1,0 +1,277 @@
+"""`enhance --fetch`: inputs that are not given are fetched to the folder OUT.inputs, and stay there.
+
+    cop30.tif, canopy.tif   what was fetched
+    fetched.json            what for: the same is not fetched again
+    jspsr.lock              says that the folder is ours
+
+An elevation model is fetched where none is given, canopy heights where no guide is. The folder may be removed at any
+time: what is fetched again is the same, and looks the same to work that goes on with it.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import rasterio
+
+from jspsr_cli import __version__
+from jspsr_cli.errors import InvalidOption, OutputExists, WriteFailed
+from jspsr_cli.fetch.sources import SOURCES, Place
+from jspsr_cli.guides import GUIDES
+from jspsr_cli.limits import DEFAULT_BUFFER, DEFAULT_RESOLUTION, DEFAULT_WINDOW
+from jspsr_cli.locked import check_known, locked
+from jspsr_cli.pipeline import inputs_of
+from jspsr_cli.plan import check_guides, extent_of
+from jspsr_cli.predict import resolve_device
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
+from jspsr_cli.raster.grid import WGS84, Extent, Grid, name_of, parse_crs, project_bounds
+from jspsr_cli.raster.inputs import open_dem
+from jspsr_cli.raster.polygons import read_area
+from jspsr_cli.raster.sources import inspect_raster, short_name
+from jspsr_cli.raster.target import TargetRequest, in_one_piece, is_lonlat, target_of
+from jspsr_cli.raster.writer import check_disk, is_output_of
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_request
+from jspsr_cli.types import Progress
+from jspsr_cli.unfinished import bytes_kept
+from jspsr_models import WeightsInfo, load_network
+from jspsr_models.files import appearing
+
+JOURNAL = "fetched.json"
+
+# Time of change of whatever is fetched, 2000-01-01. Fetched again, the same bytes must not look younger than the output
+# that was made of them. What they are is told by fingerprints and tags.
+FETCHED_AT = 946_684_800
+
+# In metres: the window of the released weights, which the usual buffer is made for.
+USUAL_WINDOW = DEFAULT_WINDOW * DEFAULT_RESOLUTION
+
+# What a report says of a file that was fetched earlier.
+EARLIER = {"already_done": True, "bytes_fetched": 0, "seconds": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputsPlan:
+    """What `enhance` is to work on; nothing is fetched yet.
+
+    `inputs` are all of them; `wanted` the roles among them (dem, canopy) that are fetched; `grid` is that of the
+    output, `place` where it lies.
+    """
+
+    inputs: Inputs
+    wanted: tuple[str, ...]
+    output: Path
+    weights: Weights
+    options: EnhanceOptions
+    grid: Grid
+    place: Place
+
+    @property
+    def folder(self) -> Path:
+        """Where what is fetched lies."""
+        return inputs_folder(self.output)
+
+    def file(self, role: str) -> Path:
+        """Where that of `role` lies."""
+        return self.folder / SOURCES[role].file_name
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `enhance` and `estimate_enhance`."""
+        rest = {"output": self.output, "weights": self.weights, "options": self.options}
+        return {"dem": self.inputs.dem, **self.inputs.guides, **rest}
+
+    @property
+    def held(self) -> dict[str, dict[str, Any]]:
+        """The reports on what of `wanted` lies in the folder, by role."""
+        entries = _journal(self)
+        found = {role: entries[role]["report"] for role in self.wanted if role in entries}
+        return {role: report | {"output": str(self.file(role))} for role, report in found.items()}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What of `wanted` is to be fetched."""
+        held = self.held
+        return tuple(role for role in self.wanted if role not in held)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchedInputs:
+    """Reports on what was fetched, now or earlier (`already_done`), by role; and what is to be said of it."""
+
+    reports: dict[str, dict[str, Any]]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def inputs_folder(output: Path) -> Path:
+    """Where the inputs for `output` lie that are fetched."""
+    return output.with_name(output.name + ".inputs")
+
+
+def plan_inputs(
+    dem: str | Path | Sequence[str | Path] = (),
+    *,
+    weights: Weights = None,
+    output: str | Path | None = None,
+    image: Sequence[str | Path] = (),
+    mask: Sequence[str | Path] = (),
+    canopy: Sequence[str | Path] = (),
+    options: EnhanceOptions | None = None,
+) -> InputsPlan:
+    """Settle what is to be fetched for `enhance` with these arguments, and check what can be checked before.
+
+    Raises:
+        InputError: neither an input nor an area is given, or what is given cannot work.
+        WeightsError: the weights cannot be loaded.
+    """
+    given, options = inputs_of(dem, image=image, mask=mask, canopy=canopy), options or EnhanceOptions()
+    if not (given.paths or options.bounds or options.geometry or options.like):
+        raise InvalidOption("There is no place to fetch for: give INPUT, --guide, --bounds, --geometry or --like.")
+    output = Path(output) if output else _default_output(given, options)
+    if output.is_symlink():  # as `enhance` does
+        output = Path(os.path.realpath(output))
+    wanted = (*(["dem"] if not given.dem else []), *(["canopy"] if not given.guides else []))
+    files = {role: (str(inputs_folder(output) / SOURCES[role].file_name),) for role in wanted}
+    inputs = Inputs(dem=files.pop("dem", given.dem), guides={**given.guides, **files})
+    with rasterio.Env(**GDAL_OPTIONS):
+        check_request(inputs, output, weights, options)
+        resolve_device(options.device)
+        weights, info = _loaded(weights, options)
+        if info:
+            check_guides(info, inputs.guides)
+        grid = _grid(given, options, resolution=(info and info.resolution) or DEFAULT_RESOLUTION)
+        if "canopy" in wanted and not options.like:  # the CRS of its tiles is nobody's choice
+            options = replace(options, crs=options.crs or name_of(grid.crs))
+        plan = InputsPlan(
+            inputs=inputs,
+            wanted=wanted,
+            output=output,
+            weights=weights,
+            options=options,
+            grid=grid,
+            place=_place(grid, window=options.window or (info and info.window) or DEFAULT_WINDOW),
+        )
+        if plan.missing:
+            _check_before_fetching(plan)
+    return plan
+
+
+def fetch_inputs(plan: InputsPlan, *, progress: Progress | None = None) -> FetchedInputs:
+    """Fetch what is missing. `progress` is called with the share that is done, 0 to 1.
+
+    Raises:
+        JspsrError: with `exit_code` 2 before anything is fetched, 1 after.
+    """
+    report_share = progress or (lambda _share: None)
+    fresh: tuple[str, ...] = ()
+    notes: list[str] = []
+    if plan.missing:
+        with rasterio.Env(**GDAL_OPTIONS), locked(plan.folder, busy=lambda: _busy(plan.output)):
+            fresh = plan.missing  # asked again: another process may have been at work until now
+            for number, role in enumerate(fresh):
+                notes += _fetch(plan, role, _step(report_share, number, len(fresh)))
+    report_share(1)
+    reports = {role: report if role in fresh else report | EARLIER for role, report in plan.held.items()}
+    warnings = [warning for report in reports.values() for warning in report["warnings"]]
+    return FetchedInputs(reports=reports, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _fetch(plan: InputsPlan, role: str, progress: Progress) -> list[str]:
+    """Fetch one file and write down what for; returns what is to be said of it."""
+    path = plan.file(role)
+    report = SOURCES[role].fetch(path, plan.place, progress)
+    try:
+        os.utime(path, (FETCHED_AT, FETCHED_AT))
+        entry = {"made_for": _made_for(plan), "bytes": path.stat().st_size, "report": asdict(report)}
+        with appearing(plan.folder / JOURNAL) as part:
+            part.write_text(json.dumps(_journal(plan) | {role: entry}, indent=1), "utf-8")
+    except OSError as error:
+        raise WriteFailed(f"{path} cannot be written: {error.strerror or error}.") from error
+    return [report.summary, *report.notes]
+
+
+def _journal(plan: InputsPlan) -> dict[str, Any]:
+    """What was fetched for `plan`, or another of the same place, and is there as it was fetched."""
+    try:
+        entries = json.loads((plan.folder / JOURNAL).read_text("utf-8"))
+        return {
+            role: entry
+            for role, entry in entries.items()
+            if entry["made_for"] == _made_for(plan) and entry["bytes"] == plan.file(role).stat().st_size
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # nothing there, or damaged
+        return {}
+
+
+def _made_for(plan: InputsPlan) -> dict[str, Any]:
+    return {"version": __version__, "bounds": list(plan.place.bounds), "buffer": plan.place.buffer}
+
+
+def _step(progress: Progress, number: int, count: int) -> Progress:
+    """Progress of one of `count` steps."""
+    return lambda share: progress((number + share) / count)
+
+
+def _default_output(given: Inputs, options: EnhanceOptions) -> Path:
+    named = [*given.paths, *filter(None, [options.geometry, options.like])]
+    return Path(f"{Path(short_name(named[0])).stem}_bare_earth.tif" if named else "bare_earth.tif")
+
+
+def _loaded(weights: Weights, options: EnhanceOptions) -> tuple[Weights, WeightsInfo | None]:
+    """The network itself, and what is known of it, where it is named: a mistake in it would come too late."""
+    if weights is None:
+        return None, None
+    loaded = weights if isinstance(weights, tuple) else load_network(weights, resolution=options.resolution)
+    return loaded, loaded[1]
+
+
+def _grid(given: Inputs, options: EnhanceOptions, *, resolution: float) -> Grid:
+    """The grid of the output, which is over what is given and asked for."""
+    request = TargetRequest(
+        options.resolution or resolution, options.crs, options.bounds, options.like, options.geometry
+    )
+    guides = [
+        extent_of(GUIDES[name].open(given.guides[name], options.guide_bands)) for name in GUIDES if name in given.guides
+    ]
+    extents = [*([extent_of(open_dem(given.dem))] if given.dem else []), *guides] or _extents_asked(request)
+    leading = guides[0] if guides else replace(extents[0], crs=WGS84)
+    return target_of(request, extents, guide=leading).grid
+
+
+def _extents_asked(request: TargetRequest) -> list[Extent]:
+    """Where only an area is given: its box. Raises InvalidOption where it does not say where on Earth it lies."""
+    bounds = request.bounds
+    if not bounds and request.like:
+        return [inspect_raster(request.like).extent]
+    if not bounds:
+        area = read_area(str(request.geometry))
+        return [Extent(area.crs, area.bounds, Path(str(request.geometry)).name)]
+    if is_lonlat(bounds):
+        return [Extent(WGS84, in_one_piece(bounds), "the area of --bounds")]
+    if not request.crs:
+        raise InvalidOption("Bounds in metres need their CRS where no raster is given: add --crs, or give degrees.")
+    return [Extent(parse_crs(request.crs), bounds, "the area of --bounds")]
+
+
+def _place(grid: Grid, *, window: int) -> Place:
+    """Where `grid` lies, and as much around it as windows of `window` pixels see."""
+    box = project_bounds(grid.bounds, grid.crs, WGS84)
+    wider = max(1.0, window * max(grid.resolution) / USUAL_WINDOW)
+    return Place(bounds=box, buffer=DEFAULT_BUFFER * wider)
+
+
+def _check_before_fetching(plan: InputsPlan) -> None:
+    """Raise OutputExists or OutputNotWritable where the work could not be done, whatever is fetched."""
+    output, options = plan.output, plan.options
+    check_known(plan.folder, purpose="what is fetched")
+    if not output.exists() or options.overwrite:
+        check_disk(output, plan.grid, kept=bytes_kept(output))
+    elif not is_output_of(output, plan.grid, {}, made_of=()):
+        raise OutputExists(f"{output} exists and is not what this command makes: see --overwrite.")
+
+
+def _busy(output: Path) -> OutputExists:
+    return OutputExists(f"Another jspsr fetches for {output}: wait for it, or end it.")
