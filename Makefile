@@ -1,4 +1,4 @@
-# make test    everything CI checks        make demo    the whole road on a small generated scene
+# make test    everything CI checks        make demo    the whole road on a simulated scene
 # make test-slow, make test-gpu, make bench, make coverage: what is too long, or needs hardware
 PYTHON ?= python3
 BIN := .venv/bin

@@ -16,6 +16,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from jspsr_cli import EnhanceOptions, enhance
+from jspsr_cli.assess.metrics import error_figures
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.inputs import HeightLayers, open_dem
 from jspsr_cli.raster.reader import RasterReader
@@ -32,10 +33,8 @@ def aligned(path: str, grid: Grid) -> Array:
 
 def figures(error: Array) -> str:
     """RMSE, mean, median, NMAD and LE95 of errors in metres."""
-    middle = np.median(error)
-    nmad = 1.4826 * np.median(np.abs(error - middle))
-    values = (np.sqrt(np.mean(error**2)), error.mean(), middle, nmad, np.percentile(np.abs(error), 95))
-    return "".join(f"{value:9.2f}" for value in values)
+    rmse, *rest = error_figures(error)
+    return "".join(f"{value:9.2f}" for value in (rmse, error.mean(), *rest))
 
 
 def main() -> None:

@@ -16,13 +16,13 @@ from scipy import ndimage
 
 from jspsr_cli.simulate.fields import averaged
 from jspsr_cli.simulate.real import RealGround
-from jspsr_cli.simulate.scene import Scene
+from jspsr_cli.simulate.scene import COVERED, OPEN, Scene
 from jspsr_cli.simulate.views import SimulatedSample, Simulation
 from jspsr_cli.training.dfc30 import TRUTH
 from jspsr_cli.types import BoolArray, FloatArray
 
-# Squares of each site, and metres of what counts as covered and as open ground in means over a pixel.
-SQUARES, COVERED, OPEN = 12, 2.0, 0.3
+# Squares of each site.
+SQUARES = 12
 
 # About the metres of pixels that cover is looked at in.
 PATCH_PIXEL = 4.0

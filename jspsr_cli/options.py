@@ -208,6 +208,7 @@ def _weights_option(*, required: bool) -> Callable[[Command], Command]:
         "--weights",
         required=required,
         metavar="NAME|FILE",
+        show_default=not required and "those of jspsr that fit the guides and the resolution",
         help="Trained network: a name that 'jspsr weights list' shows, or a .safetensors or .pt file.",
     )
 

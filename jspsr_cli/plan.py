@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jspsr_cli.raster.grid import MAX_SCALE_ERROR, WGS84, Extent, ground_scale, 
 from jspsr_cli.raster.inputs import image_stretch, open_dem
 from jspsr_cli.raster.products import common_datum, several_datums
 from jspsr_cli.raster.reader import RasterReader
-from jspsr_cli.raster.sources import RasterFile, short_name
+from jspsr_cli.raster.sources import RasterFile, inspect_raster, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of, uncovered
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
 from jspsr_cli.raster.writer import check_disk, is_output_of
@@ -28,6 +28,7 @@ from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.unfinished import bytes_kept
 from jspsr_models import WeightsInfo, default_height_range, load_network
+from jspsr_models.weights import starter_for
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     dem = open_dem(inputs.dem)
     guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
     check_distinct(output, _local_files(dem, guides, options))
-    network, info = _load(weights, options)
+    network, info = _load(starter_name(guides, options) if weights is None else weights, options)
     check_guides(info, guides)
     target = _target(dem, guides, info, options)
     # Before pixels are looked at: a box by mistake is the size of the world.
@@ -155,9 +156,25 @@ def _option_tags(
     )
 
 
-def _load(weights: Weights, options: EnhanceOptions) -> tuple[Predictor, WeightsInfo]:
-    if weights is None:
-        raise InvalidOption("There are no weights: name some with --weights; 'jspsr weights list' shows which exist.")
+def starter_name(guides: Collection[str], options: EnhanceOptions) -> str:
+    """Name of the weights in the package that fit kinds of guides and resolution best.
+
+    Raises:
+        InvalidOption: there are none for these guides.
+    """
+    like = abs(inspect_raster(options.like).transform.a) if options.like else None
+    entry = starter_for(guides, options.resolution or like or DEFAULT_RESOLUTION)
+    if entry is None:
+        given = " and ".join(GUIDES[name].option for name in GUIDES if name in guides)
+        raise InvalidOption(
+            f"No weights for {given} come with jspsr: name some with --weights; 'jspsr weights list' shows which exist."
+        )
+    return entry.info.name
+
+
+def _load(
+    weights: str | Path | tuple[Predictor, WeightsInfo], options: EnhanceOptions
+) -> tuple[Predictor, WeightsInfo]:
     if isinstance(weights, tuple):
         return weights
     return load_network(weights, resolution=options.resolution)
@@ -225,7 +242,7 @@ def _warnings(
     if info.resolution and abs(grid.resolution[0] / info.resolution - 1) > RESOLUTION_SLACK:
         found.append(
             f"{info.name} was trained at {info.resolution:g} m and the output has {grid.resolution[0]:g} m: "
-            "expect less than the published accuracy"
+            "expect less accuracy than at that"
         )
     west, south, east, north = project_bounds(grid.bounds, grid.crs, WGS84)
     scale = ground_scale(grid.crs, ((west + east) / 2, (south + north) / 2))

@@ -253,8 +253,9 @@ def test_data_on_one_side_are_found(scene: Scene) -> None:
 #: One of each kind that the library finds; the others fail before a command is chosen between.
 SOME_MISTAKES = (
     "DEM is text", "guide cut off", "DEM without CRS", "guide of two bands", "guide elsewhere", "bounds elsewhere",
-    "polygons are text", "like elsewhere", "CRS in degrees", "no weights", "weights are text", "weights want a canopy",
-    "output is the DEM", "output exists", "output in no folder", "device missing", "overlap too small",
+    "polygons are text", "like elsewhere", "CRS in degrees", "no weights for the guides", "weights are text",
+    "weights want a canopy", "output is the DEM", "output exists", "output in no folder", "device missing",
+    "overlap too small",
 )  # fmt: skip
 
 

@@ -113,6 +113,20 @@ def test_result_on_stdout_and_the_rest_on_stderr(scene: Scene) -> None:
     assert scene.listing() == before
 
 
+@pytest.mark.parametrize("grid", [(), ("--resolution", "8"), ("--like", "guide")], ids=lambda grid: "".join(grid[:1]))
+def test_without_weights_those_of_the_package_that_fit(scene: Scene, grid: tuple[str, ...]) -> None:
+    more = [str(scene.guide) if word == "guide" else word for word in grid]
+    done = invoke(scene.arguments("--canopy", scene.raster("canopy.tif"), *more, guide=None, weights=None))
+    assert done.exit_code == 0, done.output
+    chosen = "jspsr: starter-8m-canopy is used, as no --weights are given: trained on "
+    assert [line.startswith(chosen) for line in done.stderr.splitlines()] == [True, False]
+    assert done.stderr.endswith("jspsr: warning: the weights were trained on simulated scenes\n")
+    with rasterio.open(scene.output) as dataset:
+        tags = dataset.tags()
+    assert tags["JSPSR_WEIGHTS"] == "starter-8m-canopy"
+    assert tags["JSPSR_NOTICE"] == "the weights were trained on simulated scenes"
+
+
 def test_a_mistake_is_one_line_and_exit_code_2(scene: Scene) -> None:
     done = process(scene.arguments(guide=scene.raster("plain.tif")))
     assert (done.returncode, done.stdout) == (2, "")

@@ -133,7 +133,10 @@ MISTAKES = {
         "PROJ knows no transformation from EGM2008 height.*Yellow Sea 1956",
     ),
     # weights
-    "no weights": Mistake(lambda s: s.arguments(weights=None), "--weights; 'jspsr weights list'"),
+    "no weights for the guides": Mistake(
+        lambda s: s.arguments("--mask", s.raster("m.tif"), weights=None),
+        "No weights for --guide and --mask come with jspsr: name some with --weights; 'jspsr weights list'",
+    ),
     "weights are a folder": Mistake(lambda s: s.arguments(weights=s.folder), "is not a file; give a checkpoint"),
     "weights unknown": Mistake(lambda s: s.arguments(weights="jspsr-9m"), "jspsr-9m.*jspsr-8m-image"),
     "weights are text": Mistake(lambda s: s.arguments(weights=file(s, "w.pt")), "w.pt is neither"),

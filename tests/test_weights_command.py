@@ -48,7 +48,7 @@ def pulled(cache: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> st
 def test_list() -> None:
     lines = run("list").stdout.splitlines()
     assert lines[0].split() == ["NAME", "GUIDES", "METRES", "RMSE", "HERE", "LICENCE"]
-    assert lines[2].startswith("jspsr-8m-image-mask  image+mask  8       1.0741  no    no licence")
+    assert lines[-3].startswith("jspsr-8m-image-mask  image+mask  8       1.0741  no    no licence")
     assert len(lines) == 1 + len(REGISTRY)
     listed = json.loads(run("list", "--json").stdout)
     assert list(listed) == list(REGISTRY)

@@ -90,6 +90,17 @@ def mean_metrics(samples: Sequence[Metrics]) -> Metrics:
     return Metrics(*np.mean([astuple(sample) for sample in samples], axis=0).tolist())
 
 
+def error_figures(errors: FloatArray) -> tuple[float, float, float, float]:
+    """RMSE, median, NMAD and LE95 in metres of one or more errors, with ordinary medians and percentiles."""
+    median = np.median(errors)
+    return (
+        float(np.sqrt(np.mean(np.square(errors, dtype=np.float64)))),
+        float(median),
+        float(NMAD_FACTOR * np.median(np.abs(errors - median))),
+        float(np.percentile(np.abs(errors), 100 * LE_SHARE)),
+    )
+
+
 @dataclass
 class Pool:
     """All pixels of many samples together: their errors in metres, and the sum of the squared scaled differences."""
@@ -112,14 +123,7 @@ class Pool:
         errors = self.errors
         if not errors.size:
             return mean_metrics([])
-        median = np.median(errors)
-        return Metrics(
-            rmse=float(np.sqrt(np.mean(np.square(errors, dtype=np.float64)))),
-            median=float(median),
-            nmad=float(NMAD_FACTOR * np.median(np.abs(errors - median))),
-            le95=float(np.percentile(np.abs(errors), 100 * LE_SHARE)),
-            psnr=_psnr(self.squares / errors.size),
-        )
+        return Metrics(*error_figures(errors), psnr=_psnr(self.squares / errors.size))
 
 
 def pooled(pools: Iterable[Pool]) -> Pool:

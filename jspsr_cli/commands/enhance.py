@@ -74,13 +74,13 @@ def cli(
 
     INPUT is a DEM that GDAL reads (Copernicus GLO-30, FABDEM, ...); several tiles are one DEM. At least one of
     --guide, --mask and --canopy is needed, those that the weights were trained with. With --fetch, a guide or an
-    area is enough.
+    area is enough. Without --weights, those that come with jspsr and fit the guides and the resolution are used.
 
     \b
+    jspsr enhance cop30.tif --canopy chm.tif -o dem.tif
     jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
-    jspsr enhance cop30.tif --canopy chm.tif --weights mine.safetensors -o dem.tif
     jspsr enhance --fetch --guide ortho.tif --weights jspsr-8m-image -o dem.tif
-    jspsr enhance --fetch --bounds 11.05,46.05,11.15,46.12 --weights mine.safetensors -o dem.tif
+    jspsr enhance --fetch --bounds 11.05,46.05,11.15,46.12 -o dem.tif
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli import EnhanceOptions, enhance, estimate_enhance
     from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
@@ -101,6 +101,8 @@ def cli(
                 if plan:
                     fetched = _said(fetch_inputs(plan, progress=bars[0]), console)
                 report = enhance(**asked, progress=bars[-1])
+    if weights is None:
+        console.notice(f"jspsr: {report.weights} is used, as no --weights are given: trained on {report.trained_on}")
     for warning in report.warnings:
         console.warn(warning)
     result = asdict(report) | ({"fetched": fetched} if fetch and not dry_run else {})

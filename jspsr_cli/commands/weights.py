@@ -67,7 +67,7 @@ def pull_weights(name: str, as_json: bool, quiet: bool) -> None:
     with console.share(f"pulling {name}") as report:
         path = pull(name, progress=lambda done, total: report(done / total) if total else None)
     if as_json:
-        echo_result({"name": name, "path": path, "sha256": recorded_sha256(path)}, as_json=True)
+        echo_result({"name": name, "path": path, "sha256": recorded_sha256(path, find_entry(name))}, as_json=True)
     else:
         click.echo(path)
 
@@ -97,6 +97,10 @@ def verify(weights: tuple[str, ...], as_json: bool) -> None:
 @click.option("--attribution", help="Whom to name.")
 @click.option("--trained-on", help="The training data, in words.")
 @click.option("--simulated/--not-simulated", default=None, help="Whether the training DEMs were simulated.")
+@click.option("--accuracy", help="What was measured of their errors, and on what, in words.")
+@click.option(
+    "--half", is_flag=True, help="Store large convolutions in half precision: little more than half as large."
+)
 @options.overwrite
 @options.as_json
 @options.verbose

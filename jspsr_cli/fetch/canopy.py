@@ -127,7 +127,7 @@ def fetch_canopy(
     options, output = options or CanopyOptions(), Path(output)
     with rasterio.Env(**GDAL_OPTIONS):
         check_output(output)
-        area = _cut(area_of(bounds, like, geometry, buffer=0), area_of(bounds, like, geometry, buffer=options.buffer))
+        area = mapped_area(bounds, like, geometry, buffer=options.buffer)
         source = source_of(options.source, origin=CANOPY_ORIGIN)
         plan = _plan(area, output=output, source=source, options=options)
         tiles = CanopyTiles(source, cache_size=options.cache_size)
@@ -139,8 +139,15 @@ def fetch_canopy(
         return _report(plan, tiles, already_done=done, seconds=time.monotonic() - started)
 
 
-def _cut(area: Bounds, buffered: Bounds) -> Bounds:
-    """What the map has of `buffered`, which is around `area` (longitude and latitude)."""
+def mapped_area(bounds: Bounds | None, like: str | None, geometry: str | None, *, buffer: float) -> Bounds:
+    """What the map reaches of an area and `buffer` metres around it, in longitude and latitude.
+
+    Raises:
+        InvalidGrid: the area crosses the antimeridian.
+        NotPublic: it lies beyond 85 degrees.
+        InputError: as `area_of`.
+    """
+    area, buffered = (area_of(bounds, like, geometry, buffer=around) for around in (0, buffer))
     if area[0] < -TURN / 2 - SLIVER or area[2] > TURN / 2 + SLIVER:
         raise InvalidGrid(
             "The area crosses the antimeridian, where the map of EPSG:3857 ends: fetch both sides, and give enhance "
@@ -155,19 +162,25 @@ def _cut(area: Bounds, buffered: Bounds) -> Bounds:
 
 
 def _plan(area: Bounds, *, output: Path, source: str, options: CanopyOptions) -> _Plan:
-    pixel = ground_pixel((area[1] + area[3]) / 2)
-    factor = min(max(1, round(options.resolution / pixel)), SIDE)
-    resolution = round(factor * pixel, 3)
+    window, resolution = mapped_window(area, resolution=options.resolution)
+    factor = window.factor
     note = f"a pixel is the mean of {factor} x {factor} of the map and {resolution:.3g} m wide on the ground"
     tags = {**stated(CANOPY, source), "JSPSR_RESAMPLED": note, "AREA_OR_POINT": "Area"}
     return _Plan(
         output=output,
-        window=canopy_window(project_bounds(area, WGS84, WEB_MERCATOR), factor=factor),
+        window=window,
         resolution=resolution,
         options=options,
         tags={key: value for key, value in tags.items() if value},
         notes=(note,),
     )
+
+
+def mapped_window(area: Bounds, *, resolution: float) -> tuple[CanopyWindow, float]:
+    """Pixels over an area in longitude and latitude, of about `resolution` metres, and the metres that they have."""
+    pixel = ground_pixel((area[1] + area[3]) / 2)
+    factor = min(max(1, round(resolution / pixel)), SIDE)
+    return canopy_window(project_bounds(area, WGS84, WEB_MERCATOR), factor=factor), round(factor * pixel, 3)
 
 
 def _run(plan: _Plan, tiles: CanopyTiles, progress: Progress) -> None:
@@ -184,7 +197,8 @@ def _run(plan: _Plan, tiles: CanopyTiles, progress: Progress) -> None:
             if not found:
                 raise NotPublic(
                     f"The canopy height map has no tile in the area at {shown(tiles.source)}: it is sea or not "
-                    "covered, or the order of the numbers or --source is wrong."
+                    "covered, or the order of the numbers or the source is wrong; jspsr fetch-canopy --refresh looks "
+                    "again."
                 )
             _average(plan, tiles, found, rows, lambda share: progress(FETCHING + (1 - FETCHING) * share))
         except OSError as error:
@@ -237,7 +251,7 @@ def means(heights: FloatArray, factor: int) -> FloatArray:
 def _report(plan: _Plan, tiles: CanopyTiles, *, already_done: bool, seconds: float) -> CanopyReport:
     grid, found = plan.window.grid, tiles_in(plan.output)
     missing = [part.name for part in plan.window.parts() if part.name not in found]
-    gone = f"the map has no tile {', '.join(missing)}: there is no canopy in the output there"
+    gone = f"the map has no tile {', '.join(missing)}: the output has no data there"
     return CanopyReport(
         output=str(plan.output),
         crs=name_of(grid.crs),
@@ -250,6 +264,6 @@ def _report(plan: _Plan, tiles: CanopyTiles, *, already_done: bool, seconds: flo
         bytes_fetched=tiles.downloader.received,
         already_done=already_done,
         seconds=round(seconds, 3),
-        notes=(*plan.notes, *([gone] if missing else [])),
-        warnings=(),
+        notes=plan.notes,
+        warnings=(gone,) if missing else (),
     )

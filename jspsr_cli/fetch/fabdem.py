@@ -138,7 +138,7 @@ def _run(plan: _Plan, blocks: Blocks, progress: Progress) -> None:
                 if len(without) == len(jobs):
                     raise NotPublic(
                         f"FABDEM has no tile in the area at {shown(blocks.source)}: it is sea, or the order of the "
-                        "numbers or --source is wrong."
+                        "numbers or the source is wrong; jspsr fetch-fabdem --refresh looks again."
                     )
                 for job in without:
                     if not flood or job.part.tile in _land():

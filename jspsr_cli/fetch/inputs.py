@@ -19,12 +19,13 @@ import rasterio
 
 from jspsr_cli import __version__
 from jspsr_cli.errors import InvalidOption, OutputExists, WriteFailed
+from jspsr_cli.fetch.canopy import mapped_area
 from jspsr_cli.fetch.sources import SOURCES, Place
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_BUFFER, DEFAULT_RESOLUTION, DEFAULT_WINDOW
 from jspsr_cli.locked import check_known, locked
 from jspsr_cli.pipeline import inputs_of
-from jspsr_cli.plan import check_guides, extent_of
+from jspsr_cli.plan import check_guides, extent_of, starter_name
 from jspsr_cli.predict import resolve_device
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import WGS84, Extent, Grid, name_of, parse_crs, project_bounds
@@ -56,7 +57,8 @@ EARLIER = {"already_done": True, "bytes_fetched": 0, "seconds": 0.0}
 class InputsPlan:
     """What `enhance` is to work on; nothing is fetched yet.
 
-    `inputs` are all of them; `wanted` the roles among them (dem, canopy) that are fetched; `grid` is that of the
+    `inputs` are all of them; `info` is what is known of the weights, those that `enhance` chooses where none are named;
+    `wanted` the roles among them (dem, canopy) that are fetched; `grid` is that of the
     output, `place` where it lies.
     """
 
@@ -64,6 +66,7 @@ class InputsPlan:
     wanted: tuple[str, ...]
     output: Path
     weights: Weights
+    info: WeightsInfo
     options: EnhanceOptions
     grid: Grid
     place: Place
@@ -139,10 +142,9 @@ def plan_inputs(
     with rasterio.Env(**GDAL_OPTIONS):
         check_request(inputs, output, weights, options)
         resolve_device(options.device)
-        weights, info = _loaded(weights, options)
-        if info:
-            check_guides(info, inputs.guides)
-        grid = _grid(given, options, resolution=(info and info.resolution) or DEFAULT_RESOLUTION)
+        weights, info = _loaded(weights, inputs, options)
+        check_guides(info, inputs.guides)
+        grid = _grid(given, options, resolution=info.resolution or DEFAULT_RESOLUTION)
         if "canopy" in wanted and not options.like:  # the CRS of its tiles is nobody's choice
             options = replace(options, crs=options.crs or name_of(grid.crs))
         plan = InputsPlan(
@@ -150,9 +152,10 @@ def plan_inputs(
             wanted=wanted,
             output=output,
             weights=weights,
+            info=info,
             options=options,
             grid=grid,
-            place=_place(grid, window=options.window or (info and info.window) or DEFAULT_WINDOW),
+            place=_place(grid, window=options.window or info.window or DEFAULT_WINDOW),
         )
         if plan.missing:
             _check_before_fetching(plan)
@@ -220,10 +223,10 @@ def _default_output(given: Inputs, options: EnhanceOptions) -> Path:
     return Path(f"{Path(short_name(named[0])).stem}_bare_earth.tif" if named else "bare_earth.tif")
 
 
-def _loaded(weights: Weights, options: EnhanceOptions) -> tuple[Weights, WeightsInfo | None]:
-    """The network itself, and what is known of it, where it is named: a mistake in it would come too late."""
-    if weights is None:
-        return None, None
+def _loaded(weights: Weights, inputs: Inputs, options: EnhanceOptions) -> tuple[Weights, WeightsInfo]:
+    """The network itself, if one is named, and what is known of it: what is wrong with it would come too late."""
+    if weights is None:  # `enhance` says that it has chosen
+        return None, load_network(starter_name(inputs.guides, options))[1]
     loaded = weights if isinstance(weights, tuple) else load_network(weights, resolution=options.resolution)
     return loaded, loaded[1]
 
@@ -264,8 +267,10 @@ def _place(grid: Grid, *, window: int) -> Place:
 
 
 def _check_before_fetching(plan: InputsPlan) -> None:
-    """Raise OutputExists or OutputNotWritable where the work could not be done, whatever is fetched."""
+    """Raise what would be raised after something was fetched."""
     output, options = plan.output, plan.options
+    if "canopy" in plan.missing:
+        mapped_area(plan.place.bounds, None, None, buffer=plan.place.buffer)
     check_known(plan.folder, purpose="what is fetched")
     if not output.exists() or options.overwrite:
         check_disk(output, plan.grid, kept=bytes_kept(output))

@@ -10,13 +10,13 @@ import rasterio
 from rasterio.windows import Window
 
 from jspsr_cli.fetch.archive import Archive
+from jspsr_cli.fetch.canopy import mapped_area, mapped_window
 from jspsr_cli.fetch.inputs import InputsPlan
 from jspsr_cli.fetch.plan import plan_fetch
-from jspsr_cli.fetch.quadkeys import WEB_MERCATOR, canopy_window
-from jspsr_cli.fetch.request import FetchOptions, area_of, source_of
-from jspsr_cli.raster.boxes import TURN
+from jspsr_cli.fetch.request import CanopyOptions, FetchOptions, area_of, source_of
+from jspsr_cli.provenance import SIMULATED_NOTICE
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
-from jspsr_cli.raster.grid import WGS84, name_of, project_bounds
+from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.writer import disk_bytes
 from jspsr_cli.types import Bounds
 from jspsr_cli.unfinished import bytes_kept
@@ -34,8 +34,9 @@ UNKNOWN = "memory, time and gaps in the data are known only when the inputs are 
 class FetchEstimate:
     """What `enhance` would make, and what it would fetch for that, by role.
 
-    `resolution` in metres, `bounds` in `crs`. `disk_bytes` are those of the output. `fetch` has for each role the file,
-    its tiles and the most bytes that they can take; what the cache has of them is not fetched.
+    `weights` and `trained_on` are what `enhance` would use. `resolution` in metres, `bounds` in `crs`. `disk_bytes` are
+    those of the output. `fetch` has for each role the file, its tiles and the most bytes that they can take; what the
+    cache has of them is not fetched.
     """
 
     output: str
@@ -44,6 +45,8 @@ class FetchEstimate:
     bounds: Bounds
     width: int
     height: int
+    weights: str
+    trained_on: str
     disk_bytes: int
     disk_free_bytes: int
     fetch: dict[str, dict[str, Any]]
@@ -62,10 +65,12 @@ def estimate_fetch(plan: InputsPlan) -> FetchEstimate:
         bounds=grid.bounds,
         width=grid.width,
         height=grid.height,
+        weights=plan.info.name,
+        trained_on=plan.info.trained_on,
         disk_bytes=disk_bytes(grid, kept=bytes_kept(plan.output)),
         disk_free_bytes=shutil.disk_usage(plan.output.parent).free,
         fetch=fetch,
-        warnings=(UNKNOWN,),
+        warnings=(*([SIMULATED_NOTICE] if plan.info.simulated else []), UNKNOWN),
     )
 
 
@@ -73,21 +78,18 @@ def _copernicus(plan: InputsPlan) -> dict[str, Any]:
     options = FetchOptions(buffer=plan.place.buffer)
     source = source_of(options.source)
     index = Archive(source, cache_size=options.cache_size).index(refresh=False)
-    found = plan_fetch(_area(plan), output=plan.file("dem"), index=index, source=source, options=options)
+    area = area_of(plan.place.bounds, None, None, buffer=plan.place.buffer)
+    found = plan_fetch(area, output=plan.file("dem"), index=index, source=source, options=options)
     parts = [(window.series, part) for window in found.windows for part in found.fetched(window)]
     tiles = [part.tile.name(series) for series, part in parts]
     return _told(plan.file("dem"), tiles, HEIGHT_BYTES * pixels_of_blocks(part.source for _, part in parts))
 
 
 def _canopy(plan: InputsPlan) -> dict[str, Any]:
-    west, south, east, north = _area(plan)
-    inside = (max(west, -TURN / 2), south, min(east, TURN / 2), north)  # the map of web mercator ends there
-    parts = list(canopy_window(project_bounds(inside, WGS84, WEB_MERCATOR), factor=1).parts())
+    inside = mapped_area(plan.place.bounds, None, None, buffer=plan.place.buffer)
+    window, _ = mapped_window(inside, resolution=CanopyOptions().resolution)
+    parts = list(window.parts())
     return _told(plan.file("canopy"), [part.name for part in parts], pixels_of_blocks(part.source for part in parts))
-
-
-def _area(plan: InputsPlan) -> Bounds:
-    return area_of(plan.place.bounds, None, None, buffer=plan.place.buffer)
 
 
 def _told(file: Path, tiles: Iterable[str], most: int) -> dict[str, Any]:

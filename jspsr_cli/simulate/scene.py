@@ -18,7 +18,7 @@ from jspsr_cli.raster.grid import Grid
 from jspsr_cli.simulate.buildings import build
 from jspsr_cli.simulate.draft import Draft
 from jspsr_cli.simulate.features import FEATURES, add_feature
-from jspsr_cli.simulate.fields import Chance, between, between_log, stream
+from jspsr_cli.simulate.fields import Chance, averaged, between, between_log, stream
 from jspsr_cli.simulate.lattice import Lattice
 from jspsr_cli.simulate.layout import lay_out
 from jspsr_cli.simulate.recipes import RECIPES, Recipe
@@ -32,6 +32,9 @@ MARGIN = 80.0
 # About the metres of fine pixels, of which a house or a crown has several. Finer ones would show no more in averages
 # over 8 m, and cost more than training on the fly has time for.
 FINE = 2.7
+
+# Metres of what stands on the ground, in the mean of a pixel, from which it is covered, and up to which it is open.
+COVERED, OPEN = 2.0, 0.3
 
 # Scenes lie in one UTM zone, at the latitudes where people live: the pixels of COP30 change their width on the way.
 ZONE, WEST, EAST, SOUTH, NORTH = "EPSG:32631", 0.1, 5.9, 0.5, 70.0
@@ -79,6 +82,13 @@ class Scene:
     def inside(self, values: NDArray[Any]) -> NDArray[Any]:
         """What of fine pixels lies in the sample."""
         return values[self.margin : len(values) - self.margin, self.margin : len(values) - self.margin]
+
+
+def grounds(scene: Scene) -> dict[str, BoolArray]:
+    """Which pixels of the sample are open ground, under trees and under houses; those in between are none of these."""
+    above, built = (averaged(scene.inside(values), scene.factor) for values in (scene.above, scene.built))
+    covered, houses = above > COVERED, built > above / 2
+    return {"open": above < OPEN, "trees": covered & ~houses, "houses": covered & houses}
 
 
 def fine_pixels(resolution: float, size: int) -> tuple[float, int, int]:

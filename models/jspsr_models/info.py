@@ -40,6 +40,7 @@ class WeightsInfo:
         attribution: whom to name.
         trained_on: the training data, in words.
         simulated: whether the training DEMs were simulated; None if unknown.
+        accuracy: what was measured of their errors, and on what, in words.
     """
 
     name: str
@@ -54,6 +55,7 @@ class WeightsInfo:
     attribution: str = NOT_STATED
     trained_on: str = NOT_STATED
     simulated: bool | None = None
+    accuracy: str = NOT_STATED
 
     def to_json(self) -> str:
         """Return all but the checksum (a file cannot hold its own) as JSON."""
@@ -138,5 +140,6 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "attribution": _is_text,
         "trained_on": _is_text,
         "simulated": _is_flag,
+        "accuracy": _is_text,
     }
 )

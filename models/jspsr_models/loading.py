@@ -49,7 +49,7 @@ def load_network(
     """
     path, entry = locate(path_or_name)
     network, info = load_file(path, entry=entry, resolution=resolution)
-    if entry is not None:
+    if entry is not None and not entry.info.sha256:
         record_sha256(info.sha256, path)
     return network.to(map_location), info
 
@@ -131,7 +131,10 @@ def _build(tensors: Mapping[str, Tensor], label: str) -> JSPSR:
         _check_tensor(name, tensor, expected[name], label)
     # Copies, so that tensors of a file that share memory do not become one parameter.
     network.load_state_dict(
-        {name: tensors[name_of(name)].clone(memory_format=torch.contiguous_format) for name in network.state_dict()},
+        {
+            name: tensors[name_of(name)].to(tensor.dtype, copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in network.state_dict().items()
+        },
         assign=True,
     )
     return network.eval()
@@ -184,7 +187,9 @@ def _check_tensor(name: str, tensor: Tensor, expected: Tensor, label: str) -> No
             f"the tensor {name} in {label} has the shape {tuple(tensor.shape)}, not {tuple(expected.shape)}; "
             "the file is damaged, or another network's."
         )
-    if tensor.dtype != expected.dtype or tensor.layout != torch.strided or tensor.device.type != "cpu":
+    # As `save_network` stores them smaller; the network has them in single precision.
+    dtypes = {expected.dtype, torch.float16} if expected.ndim > 1 else {expected.dtype}
+    if tensor.dtype not in dtypes or tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise WeightsError(
             f"the tensor {name} in {label} is {tensor.dtype} ({tensor.layout}, {tensor.device}), "
             f"not plain {expected.dtype}; save the network in single precision."

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from filelock import FileLock
 from jspsr_cli import fetch_inputs, plan_inputs
 from jspsr_cli.errors import FetchFailed
 from jspsr_cli.fetch.inputs import InputsPlan
-from jspsr_cli.fetch.preview import pixels_of_blocks
+from jspsr_cli.fetch.preview import PREVIEWS, pixels_of_blocks
 from jspsr_cli.fetch.report import CanopyReport
 from jspsr_cli.fetch.sources import SOURCES, Place, Source
 from jspsr_cli.limits import DEFAULT_BUFFER
@@ -186,6 +187,36 @@ def test_with_the_canopy_map_itself(here: Path, monkeypatch: pytest.MonkeyPatch)
     assert "Tolan et al. 2024" in tags_of(here / "dem.tif")["JSPSR_ATTRIBUTION"]
 
 
+def test_with_an_area_alone_the_weights_of_the_package(here: Path) -> None:
+    done = typed(*words(), weights=None)
+    assert done.exit_code == 0, done.output
+    assert "starter-8m-canopy is used, as no --weights are given" in done.stderr
+    assert tags_of(here / "dem.tif")["JSPSR_WEIGHTS"] == "starter-8m-canopy"
+
+
+def test_no_weights_for_the_guides_is_told_before_anything_is_fetched(here: Path, server: Server) -> None:
+    done = typed("--mask", "ortho.tif", weights=None)
+    assert done.exit_code == 2
+    assert "No weights for --mask come with jspsr" in done.stderr
+    assert not (here / "dem.tif.inputs").exists()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [((179.99, -17, -179.99, -16.99), "crosses the antimeridian"), ((10, 86, 10.01, 86.01), "ends at 85 degrees")],
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_where_the_canopy_map_ends_nothing_is_fetched(
+    here: Path, server: Server, box: Bounds, message: str, more: list[str]
+) -> None:
+    done = typed(*words(box), *more, weights="canopy")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert server.requests == []
+    assert not (here / "dem.tif.inputs").exists()
+
+
 def test_an_area_can_be_given_in_many_ways(here: Path) -> None:
     """All of them are the same ground, to the rounding of the grid."""
     photo("like.tif", BOX)
@@ -237,21 +268,27 @@ def test_with_all_nothing(here: Path, canopy: CanopyArchive, server: Server) -> 
 )
 def test_the_output_has_a_name_by_default(here: Path, given: dict[str, Any], name: str) -> None:
     photo("like.tif", BOX, bands=1)
-    plan = plan_inputs(**given)
+    weights: Any = (identity, weights_info("image" if "image" in given else "canopy"))
+    plan = plan_inputs(weights=weights, **given)
     assert (plan.output, plan.folder.absolute()) == (Path(name), here / f"{name}.inputs")
 
 
 @pytest.mark.parametrize(("window", "reach"), [(64, 1.0), (128, 1.0), (256, 2.0)])
 def test_larger_windows_see_further(here: Path, window: int, reach: float) -> None:
-    plan = plan_inputs(image=["ortho.tif"], output=here / "x.tif", options=EnhanceOptions(window=window))
+    weights: Any = (identity, weights_info("image"))
+    options = EnhanceOptions(window=window)
+    plan = plan_inputs(weights=weights, image=["ortho.tif"], output=here / "x.tif", options=options)
     assert plan.place.buffer == reach * DEFAULT_BUFFER
 
 
 def test_across_the_antimeridian(here: Path) -> None:
     assert here
-    options = EnhanceOptions(bounds=(179.999, 70.001, -179.999, 70.002))
+    x, y = pyproj.Transformer.from_crs(4326, 32601, always_xy=True).transform(180, 70.0015)
+    x, y = round(x / 8) * 8, round(y / 8) * 8
+    trees = np.full((14, 10), 7, dtype=np.uint8)
+    write_raster(Path("trees.tif"), trees, crs="EPSG:32601", transform=Affine(8, 0, x - 40, 0, -8, y + 56))
     weights: Any = (identity, weights_info("canopy"))
-    plan = plan_inputs(weights=weights, output="far.tif", options=options)
+    plan = plan_inputs(weights=weights, output="far.tif", canopy=["trees.tif"])
     report = fetch_inputs(plan).reports["dem"]
     assert report["tiles"] == [tile_name(south, west) for south in (70, 69) for west in (179, -180)]
     assert np.isfinite(heights_of(enhanced(plan))).all()
@@ -427,7 +464,8 @@ def test_a_dry_run_fetches_nothing(here: Path, server: Server) -> None:
     told = result_of("--guide", "ortho.tif", "--dry-run")
     assert (server.requests, listing(here)) == ([], before)
     assert told["fetch"]["dem"]["tiles"] == FOUR
-    assert "known only when the inputs are there" in told["warnings"][0]
+    assert "known only when the inputs are there" in told["warnings"][-1]
+    assert told["weights"] == "image"
     made = result_of("--guide", "ortho.tif")
     assert 0 < made["fetched"]["dem"]["bytes_fetched"] < told["fetch"]["dem"]["bytes_at_most"]
     for name in ("output", "crs", "resolution", "bounds", "width", "height"):
@@ -437,6 +475,18 @@ def test_a_dry_run_fetches_nothing(here: Path, server: Server) -> None:
     requests = len(server.requests)
     assert result_of("--guide", "ortho.tif", "--dry-run")["windows_at_most"] > 0
     assert len(server.requests) == requests
+
+
+def test_a_dry_run_names_the_canopy_tiles_that_the_fetch_reads(here: Path) -> None:
+    """A pixel of what is fetched is several of the map: it reaches over the tile's edge where the area does not."""
+    plan = plan_inputs(output=here / "x.tif", options=EnhanceOptions(bounds=BOX))
+    edge = round((others.HALF + 780_000) / others.METRES / 65_536) * 65_536
+    assert edge % 5
+    west, north = pyproj.Transformer.from_crs(3857, 4326, always_xy=True).transform(
+        (edge + 0.1) * others.METRES - others.HALF, 5_800_000
+    )
+    place = Place(bounds=(west, north - 0.01, west + 0.01, north), buffer=0)
+    assert len(PREVIEWS["canopy"](replace(plan, place=place))["tiles"]) == 2
 
 
 @pytest.mark.parametrize(

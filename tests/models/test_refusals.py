@@ -59,8 +59,12 @@ def disagree_on_width(state: State) -> None:
     state["conv_dem.conv.0.weight"] = torch.zeros(8, 1, 5, 5)
 
 
-def halve(state: State) -> None:
-    state["postprocessor.w"] = state["postprocessor.w"].half()
+def halve_statistics(state: State) -> None:
+    state["conv0.conv.bn.running_var"] = state["conv0.conv.bn.running_var"].half()
+
+
+def double(state: State) -> None:
+    state["postprocessor.w"] = state["postprocessor.w"].double()
 
 
 def sparsify(state: State) -> None:
@@ -104,7 +108,8 @@ def put_twice(state: State) -> None:
         (bend_image, r"conv_img\.conv\.0\.weight in .* has the shape \(4, 4, 5, 5\), not \(4, 3, 5, 5\)"),
         (widen, "width 100000"),
         (disagree_on_width, r"conv_dem\.conv\.0\.bias in .* has the shape \(4,\), not \(8,\)"),
-        (halve, r"postprocessor\.w in .* is torch\.float16"),
+        (halve_statistics, r"conv0\.conv\.bn\.running_var in .* is torch\.float16"),
+        (double, r"postprocessor\.w in .* is torch\.float64"),
         (sparsify, r"postprocessor\.w in .* is .*sparse"),
         (evaporate, r"postprocessor\.w in .* is .*meta"),
         (diverge, r"conv0\.conv\.bn\.running_var in .* not finite"),

@@ -16,9 +16,10 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_the_authors_checkpoints_are_known() -> None:
-    assert len(REGISTRY) == 4
-    assert len({entry.drive_id for entry in REGISTRY.values()}) == 4
-    for name, entry in REGISTRY.items():
+    released = {name: entry for name, entry in REGISTRY.items() if entry.drive_id}
+    assert len(released) == 4
+    assert len({entry.drive_id for entry in released.values()}) == 4
+    for name, entry in released.items():
         info = entry.info
         assert info.name == name
         assert info.inputs in VALID_INPUTS
@@ -26,7 +27,7 @@ def test_the_authors_checkpoints_are_known() -> None:
         assert info.height_range == (-80.0, 929.0 if info.resolution == 8 else 933.0)
         assert (info.num_feature, info.window, info.propagation, info.simulated) == (32, 128, True, False)
         assert "no licence" in info.licence
-    assert [entry.rmse for entry in REGISTRY.values()] == [1.1087, 1.0741, 1.1197, 1.1150]
+    assert [entry.rmse for entry in released.values()] == [1.1087, 1.0741, 1.1197, 1.1150]
 
 
 def test_the_cache_is_where_it_is_told_to_be(
