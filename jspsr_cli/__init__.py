@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jspsr_cli.assess.evaluated import Evaluation
+    from jspsr_cli.assess.evaluation import evaluate
     from jspsr_cli.estimate import EnhanceEstimate, estimate_enhance
     from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
     from jspsr_cli.pipeline import enhance
@@ -21,6 +23,8 @@ __all__ = [
     "fetch_inputs",
     "plan_inputs",
 ]
+__all__ = ["EnhanceEstimate", "EnhanceOptions", "EnhanceReport", "Evaluation", "__version__", "enhance",
+           "estimate_enhance", "evaluate"]  # fmt: skip
 
 _LAZY = {
     "enhance": "pipeline",
@@ -30,6 +34,8 @@ _LAZY = {
     "EnhanceOptions": "request",
     "plan_inputs": "fetch.inputs",
     "fetch_inputs": "fetch.inputs",
+    "evaluate": "assess.evaluation",
+    "Evaluation": "assess.evaluated",
 }
 
 

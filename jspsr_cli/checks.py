@@ -93,7 +93,7 @@ def check_pixels(
     heights = HeightLayers(dem, grid, reader=reader, water=False).heights
     _check_data(dem, heights, _squares(heights, dem))
     if "canopy" in guides:
-        found += _check_canopy(guides["canopy"], dem, grid, reader)
+        found += check_canopy(guides["canopy"], dem, grid, reader)
     # Imagery is unsigned, but for what was computed of it.
     if "image" in guides and any(not file.dtype.startswith("uint") for file in guides["image"]):
         image, ground = _samples(guides["image"], dem, grid, reader)
@@ -152,9 +152,8 @@ def _check_data(files: Sequence[RasterFile], layer: AlignedLayer, squares: Itera
     )
 
 
-def _check_canopy(
-    files: Sequence[RasterFile], dem: Sequence[RasterFile], grid: Grid, reader: RasterReader
-) -> list[str]:
+def check_canopy(files: Sequence[RasterFile], dem: Sequence[RasterFile], grid: Grid, reader: RasterReader) -> list[str]:
+    """A doubt about canopy heights over the heights of `dem`, if there is one. Raises WrongValues, ReadFailed."""
     (canopy,), (heights,) = _samples(files, dem, grid, reader)
     canopy[canopy < MIN_CANOPY] = np.nan
     name = files[0].name

@@ -41,6 +41,10 @@ class CoarseGuide(InputError):
     """The pixels of a guide are too large for those of the output."""
 
 
+class CoarseReference(InputError):
+    """The pixels of a reference are larger than those of what is compared with it."""
+
+
 class NoOverlap(InputError):
     """The inputs, or the area asked for, do not cover common ground."""
 

@@ -5,7 +5,15 @@ from importlib.util import find_spec
 from jspsr_cli.errors import MissingExtra
 
 # The modules that each extra of pyproject.toml brings and the code imports.
-EXTRAS = {"train": ("lightning", "matplotlib", "pydantic", "tensorboard", "yaml")}
+EXTRAS = {
+    "train": ("lightning", "matplotlib", "PIL", "pydantic", "tensorboard", "yaml"),
+    "evaluate": ("skimage", "xdem"),
+}
+
+
+def missing_modules(name: str) -> list[str]:
+    """Modules of an extra that are not installed."""
+    return [module for module in EXTRAS[name] if find_spec(module) is None]
 
 
 def require_extra(name: str) -> None:
@@ -14,6 +22,5 @@ def require_extra(name: str) -> None:
     Raises:
         MissingExtra: one is not; the sentence says how to install it.
     """
-    for module in EXTRAS[name]:
-        if find_spec(module) is None:
-            raise MissingExtra(f"{module} is not installed, which this needs: pip install 'jspsr[{name}]'.")
+    for module in missing_modules(name):
+        raise MissingExtra(f"{module} is not installed, which this needs: pip install 'jspsr[{name}]'.")

@@ -31,8 +31,10 @@ COMMANDS = {
     "prepare": "Make a training set of terrain models, DEMs and guides.",
     "simulate": "Make a training set of scenes that are made up.",
     "train": "Train the network on your own or the paper's data.",
+    "evaluate": "Compare elevation models with a finer terrain model.",
     "validate": "Compare weights with the truth of validation areas.",
     "weights": "List, fetch, check and convert trained networks.",
+    "doctor": "Look at what this machine has and lacks.",
 }
 
 TERMINATED = 128 + signal.SIGTERM

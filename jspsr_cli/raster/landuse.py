@@ -12,6 +12,13 @@ from jspsr_cli.types import FloatArray
 # Classes 0 (no information) to 14 (water): one band each in the network's one-hot stack.
 CLASS_COUNT = 15
 
+#: of the classes, short
+CLASS_NAMES = (
+    "no information", "urban fabric", "industrial, transport", "mines, sites", "urban green", "arable",
+    "permanent crops", "pastures", "mixed cultivation", "orchards", "forests", "herbaceous", "open spaces",
+    "wetlands", "water",
+)  # fmt: skip
+
 NO_INFORMATION = 0
 
 # DFC2022 has a sixteenth, clouds and shadows; DFC30 does not use it.

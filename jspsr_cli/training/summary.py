@@ -12,6 +12,7 @@ from matplotlib.image import imsave
 from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed, UnreadableRaster
+from jspsr_cli.raster.landuse import CLASS_NAMES
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS
@@ -36,12 +37,6 @@ LEAST_SHADES = 0.01
 
 # Samples left out that a place lists by name.
 LISTED = 500
-
-CLASS_NAMES = (
-    "no information", "urban fabric", "industrial, transport", "mines, sites", "urban green", "arable",
-    "permanent crops", "pastures", "mixed cultivation", "orchards", "forests", "herbaceous", "open spaces",
-    "wetlands", "water",
-)  # fmt: skip
 
 STYLE = """body{font:15px/1.45 sans-serif;max-width:76em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}

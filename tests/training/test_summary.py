@@ -10,7 +10,8 @@ import numpy as np
 from affine import Affine
 from matplotlib.image import imread
 
-from jspsr_cli.training.summary import CLASS_NAMES, write_page
+from jspsr_cli.raster.landuse import CLASS_NAMES
+from jspsr_cli.training.summary import write_page
 from tests.scenes import Array, write_raster
 from tests.training.prepared import UTM
 from tests.training.test_prepare_rules import PLACE

@@ -1,0 +1,215 @@
+"""The story of `evaluate`: rasters -> grid of the reference -> strips -> sums and bins -> figures and intervals."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import rasterio
+
+from jspsr_cli.assess.bootstrap import draw_blocks, drawn_figures, intervals_of
+from jspsr_cli.assess.counting import OVERALL, Counted, count
+from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation, Offset
+from jspsr_cli.assess.ground import PARTITIONS
+from jspsr_cli.assess.lattice import check_fine, own_lattice
+from jspsr_cli.assess.offset import offset_of
+from jspsr_cli.assess.persample import check_samples, sample_figures
+from jspsr_cli.assess.rasters import Layers, Rasters, datums_of, open_rasters, samples_of
+from jspsr_cli.checks import before_work
+from jspsr_cli.errors import EmptyRaster, InvalidOption, MissingExtra
+from jspsr_cli.extras import require_extra
+from jspsr_cli.limits import DEFAULT_BLOCK
+from jspsr_cli.raster.gdal import GDAL_OPTIONS
+from jspsr_cli.raster.grid import Grid, name_of
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.types import FloatArray, Progress
+
+# A baseline that ends within the area takes this share of the pixels from all sources: that is said.
+LEAST_COVERED = 0.99
+
+EMPTY = "every pixel is nodata or out of range: check the file and its unit"
+WHY_NOT = "the ground is too flat or too small, or woods and houses hide it"
+
+Paths = str | Path | Sequence[str | Path]
+
+
+def evaluate(
+    prediction: Paths,
+    *,
+    reference: Paths,
+    baselines: Sequence[str | Path] = (),
+    classes: Sequence[str | Path] = (),
+    canopy: Sequence[str | Path] = (),
+    block: float = DEFAULT_BLOCK,
+    per_sample: bool = False,
+    coregister: bool = False,
+    on_warning: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare elevation models with a reference, on the pixels of the reference where all have data.
+
+    Args:
+        prediction: one elevation model or several tiles, any CRS.
+        reference: the terrain model that is taken for the truth, one file or several tiles, as fine as the prediction.
+        baselines: other elevation models, each of one file.
+        classes: land use, DFC2022 classes, Urban Atlas 2012 codes or 15 one-hot bands.
+        canopy: canopy height models in metres.
+        block: side in metres of the blocks that are drawn for the intervals.
+        per_sample: compare by the paper's protocol as well.
+        coregister: take the offset of each source against the reference out of it first.
+        on_warning: called with each warning as soon as it is known; all of them are in the result too.
+        progress: called with the share that is done, 0 to 1.
+
+    Raises:
+        JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
+    """
+    begun = time.monotonic()
+    if not (block > 0 and math.isfinite(block)):
+        raise InvalidOption(f"A block of {block:g} m cannot be meant: choose a few hundred metres.")
+    if per_sample or coregister:
+        require_extra("evaluate")
+    given = {"reference": reference, "baselines": baselines, "classes": classes, "canopy": canopy}
+    with rasterio.Env(**GDAL_OPTIONS), RasterReader() as reader:
+        rasters = open_rasters(_paths(prediction), **{name: _paths(paths) for name, paths in given.items()})
+        work = _Evaluating(rasters, reader, block=block, on_warning=on_warning or (lambda _warning: None))
+        work.look(coregister=coregister, per_sample=per_sample)
+        counted = work.counted(progress or (lambda _share: None))
+        return work.result(counted, coregistered=coregister, per_sample=per_sample, begun=begun)
+
+
+def _paths(given: Paths) -> tuple[str, ...]:
+    return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
+
+
+class _Evaluating:
+    """An evaluation: its grid, what is known beforehand, and what has been warned of."""
+
+    def __init__(
+        self, rasters: Rasters, reader: RasterReader, *, block: float, on_warning: Callable[[str], None]
+    ) -> None:
+        self._rasters, self._reader, self._block, self._on_warning = rasters, reader, block, on_warning
+        self.grid: Grid = own_lattice(rasters.reference, list(rasters.sources.values()))
+        check_fine(rasters.reference, rasters.prediction, self.grid)
+        self._warnings: list[str] = []
+        self._notes: list[str] = []
+        self._offsets: dict[str, Offset] = {}
+        self._layers = Layers(rasters, self.grid, reader=reader, offsets={})
+
+    def look(self, *, coregister: bool, per_sample: bool) -> None:
+        """What can be told before the work: doubts, datums, offsets. Raises InputError."""
+        if per_sample:
+            check_samples(self._rasters)
+        self._datums, warnings, notes = datums_of(self._rasters)
+        with before_work():
+            heights, doubts = samples_of(self._layers, self._rasters, self._reader)
+        self._warn(*warnings, *doubts)
+        self._notes += notes
+        mapped = self._rasters.reference[0].crs
+        if self.grid.crs != mapped:
+            self._notes.append(f"the reference is in {name_of(mapped)}, so all was brought to {name_of(self.grid.crs)}")
+        try:
+            require_extra("evaluate")
+        except MissingExtra as error:
+            self._notes.append(f"offsets were not looked for: {str(error).rstrip('.')}")
+            return
+        ground = heights.pop("")
+        for name, values in heights.items():
+            offset = offset_of(values, ground, self.grid)
+            if offset:
+                self._offsets[name] = offset
+            elif coregister:
+                raise InvalidOption(f"How far {name} lies off the reference cannot be told, {WHY_NOT}: leave "
+                                    "--coregister away.")  # fmt: skip
+            else:
+                self._notes.append(f"how far {name} lies off the reference cannot be told: {WHY_NOT}")
+        if coregister:
+            self._layers = Layers(self._rasters, self.grid, reader=self._reader, offsets=self._offsets)
+
+    def _warn(self, *warnings: str) -> None:
+        for warning in warnings:
+            self._warnings.append(warning)
+            self._on_warning(warning)
+
+    def counted(self, progress: Progress) -> Counted:
+        """Go through all strips. Raises EmptyRaster where no pixel can be compared."""
+        counted = count(self._layers, self.grid, block=self._block, progress=progress)
+        reference = self._rasters.reference[0].name
+        if not counted.reference:
+            raise EmptyRaster(f"{reference} has no data where the others are, {EMPTY}.")
+        for name, pixels in counted.known.items():
+            if not pixels:
+                raise EmptyRaster(f"{name} has no data where {reference} has some, {EMPTY}.")
+            if pixels < LEAST_COVERED * counted.reference:
+                self._warn(
+                    f"{name} has no data on {1 - pixels / counted.reference:.0%} of the reference: there nothing was "
+                    "compared"
+                )
+        if not counted.pixels:
+            raise EmptyRaster(f"No pixel of {reference} has data in all of the others: leave a baseline away.")
+        self._notes += self._layers.notes
+        return counted
+
+    def result(self, counted: Counted, *, coregistered: bool, per_sample: bool, begun: float) -> Evaluation:
+        """All figures and intervals."""
+        names = tuple(self._rasters.sources)
+        times = draw_blocks(counted.used)
+        overall, differences = _overall(counted, names, times)
+        taken_out = self._offsets if coregistered else {}
+        samples = sample_figures(self._rasters, taken_out, self._reader) if per_sample else ()
+        rows, columns = self.grid.resolution
+        return Evaluation(
+            prediction=names[0],
+            reference=self._rasters.reference[0].name,
+            sources=names,
+            crs=name_of(self.grid.crs),
+            resolution=math.sqrt(rows * columns),
+            width=self.grid.width,
+            height=self.grid.height,
+            pixels=counted.pixels,
+            covered={name: pixels / counted.reference for name, pixels in counted.known.items()},
+            block=counted.blocks.side,
+            blocks=int(counted.used.sum()),
+            datums={name or "reference": datum for name, datum in self._datums.items()},
+            offsets=self._offsets,
+            coregistered=coregistered,
+            overall=overall,
+            differences=differences,
+            grounds=tuple(_grounds(counted, names, times)),
+            samples=samples,
+            notes=tuple(dict.fromkeys(self._notes)),
+            warnings=tuple(self._warnings),
+            seconds=round(time.monotonic() - begun, 3),
+        )
+
+
+def _overall(
+    counted: Counted, names: Sequence[str], times: FloatArray
+) -> tuple[tuple[Assessed, ...], tuple[Difference, ...]]:
+    """Each source on all ground, and the prediction (the first) against each other one in the same draws of blocks."""
+    lines, drawn = [], {}
+    for name in names:
+        tally = counted.tallies[OVERALL, name]
+        drawn[name] = drawn_figures(tally, 0, times)
+        figures, intervals = tally.figures(0), intervals_of(drawn[name])
+        lines.append(Assessed(OVERALL, OVERALL, name, counted.pixels, 1.0, figures, intervals))
+    values = [{key: value for key, value in asdict(line.figures).items() if isinstance(value, float)} for line in lines]
+    differences = []
+    for name, found in zip(names[1:], values[1:], strict=True):
+        apart = {key: draws - drawn[name][key] for key, draws in drawn[names[0]].items()}
+        figures_apart = {key: value - found[key] for key, value in values[0].items() if key in found}
+        differences.append(Difference(name, figures_apart, intervals_of(apart)))
+    return tuple(lines), tuple(differences)
+
+
+def _grounds(counted: Counted, names: Sequence[str], times: FloatArray) -> Iterator[Assessed]:
+    """Each source on each kind of ground that there is."""
+    for partition in (PARTITIONS[name] for name in PARTITIONS if (name, names[0]) in counted.tallies):
+        for number, ground in enumerate(partition.classes):
+            for name in names:
+                tally = counted.tallies[partition.name, name]
+                pixels = int(tally.pixels[number].sum())
+                if pixels:
+                    intervals = intervals_of(drawn_figures(tally, number, times))
+                    share = pixels / counted.pixels
+                    yield Assessed(partition.name, ground, name, pixels, share, tally.figures(number), intervals)
