@@ -31,6 +31,9 @@ case $photo in
         trap 'kill %1; sleep 0.3; printf "put away\\n" >> "$CALLS"; exit 143' TERM
         sleep 30 &
         wait ;;
+    *busy*) printf 'jspsr: error: Process 5 on host works on it: wait for it, or end it.\\n' >&2; exit 2 ;;
+    *nothing*) printf 'x.tif: 1 km2\\n'; exit ;;
+    *raced*) printf 'jspsr: error: Mine.\\n' >&2; printf 'of another script\\n' > "$output.log"; exit 2 ;;
     *bad*) printf 'jspsr: warning: beware\\njspsr: error: It is bad: mend it.\\n' >&2; exit 2 ;;
 esac
 [[ -e $output ]] && printf '%s is there already, made by this command of these inputs.\\n' "$output" && exit
@@ -125,6 +128,7 @@ def test_success_is_0(stand_in: dict[str, str]) -> None:
         ([], "usage: enhance_region.sh"),
         (["photos"], "usage: enhance_region.sh"),
         (["-x", "photos", "dems"], "usage: enhance_region.sh"),
+        (["-j"], "usage: enhance_region.sh"),
         (["-j", "0", "photos", "dems"], "not 0"),
         (["-j", "two", "photos", "dems"], "not two"),
         (["photos", "dems"], "There is no orthophoto in ./photos"),
@@ -135,6 +139,51 @@ def test_wrong_usage(stand_in: dict[str, str], words: list[str], sentence: str) 
     done = run(stand_in, *words)
     assert (done.returncode, done.stdout, sentence in done.stderr) == (2, "", True), done.stderr
     assert not Path("dems").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "-ox.tif", "--output=x", "--guide", "--guide=b", "--json", "--dry-run"])
+def test_what_the_script_itself_chooses_is_refused(stand_in: dict[str, str], option: str) -> None:
+    photos("a.tif")
+    done = run(stand_in, "photos", "dems", "--guide-bands", "1,2,3", option)
+    said = f"The script itself chooses {option} for each orthophoto: leave it away.\n"
+    assert (done.returncode, done.stderr, Path("calls").exists()) == (2, said, False)
+
+
+def test_folders_that_cannot_work_are_a_sentence(stand_in: dict[str, str]) -> None:
+    photos("a.jp2", "b.tif")
+    Path("same").symlink_to("photos")
+    for outputs, sentence in (
+        ("same", "OUTPUTS is the folder of the orthophotos"),
+        ("photos/b.tif/x", "cannot be made"),
+    ):
+        done = run(stand_in, "photos", outputs)
+        assert (done.returncode, done.stderr.count("\n"), sentence in done.stderr) == (2, 1, True), done.stderr
+    photos("a.jp2.tif")
+    done = run(stand_in, "photos", "dems")
+    assert (done.returncode, done.stderr.count("\n"), "one output" in done.stderr) == (2, 1, True), done.stderr
+    assert not Path("calls").exists()
+
+
+def test_help_is_no_mistake(stand_in: dict[str, str]) -> None:
+    done = run(stand_in, "-h")
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "usage:", "")
+
+
+def test_each_state_has_its_name(stand_in: dict[str, str]) -> None:
+    photos("busy.tif", "nothing.tif")
+    lines = run(stand_in, "photos", "dems").stdout.splitlines()
+    assert lines[0].startswith("at work       busy.tif  Process 5 on host works on it")
+    assert lines[1] == "failed        nothing.tif  There is no ./dems/nothing.tif."
+    assert not Path("dems/busy.tif.log").exists()  # the other's
+
+
+def test_the_log_of_the_work_is_kept_from_other_runs(stand_in: dict[str, str]) -> None:
+    """Neither the same command again nor a script beside it writes over it, or reads what it says."""
+    photos("a.tif", "raced.tif")
+    run(stand_in, "photos", "dems")
+    done = run(stand_in, "photos", "dems")
+    assert done.stdout.splitlines()[:2] == ["already done  a.tif  ", "failed        raced.tif  Mine."]
+    assert "1 km2" in Path("dems/a.tif.log").read_text()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -150,4 +199,4 @@ def test_interrupted_it_ends_all_that_it_began(stand_in: dict[str, str], number:
         assert process.wait(timeout=10) == code
         assert calls.read_text().count("put away") == 2
         said, _ = process.communicate()
-    assert [line[:13] for line in said.splitlines()] == ["failed       "] * 2 + ["not begun    ", "0 done, 0 alr"]
+    assert [line[:13] for line in said.splitlines()] == ["interrupted  "] * 2 + ["not begun    ", "0 done, 0 alr"]

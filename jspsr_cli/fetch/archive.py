@@ -8,6 +8,7 @@ from rasterio.windows import Window
 from jspsr_cli.fetch.download import shown
 from jspsr_cli.fetch.index import Index, format_runs, kept_index, parse_names, shipped_index
 from jspsr_cli.fetch.pieces import RemoteCog
+from jspsr_cli.fetch.request import COPERNICUS_ORIGIN
 from jspsr_cli.fetch.store import Store, check_tile
 from jspsr_cli.fetch.tiles import GLO90, NativeWindow, Part, columns_per_degree, tile_window
 from jspsr_models.files import appearing
@@ -37,6 +38,8 @@ class Job(NamedTuple):
 class Archive(Store[Job]):
     """The tiles of both series at `source`."""
 
+    origin = COPERNICUS_ORIGIN
+
     def index(self, *, refresh: bool) -> Index:
         """The tiles that there are: as fetched now or earlier, else as shipped.
 
@@ -48,7 +51,7 @@ class Archive(Store[Job]):
             return kept_index(kept) or shipped_index()
         address = f"{self.source}/tileList.txt"
         names = self.downloader.read(address, 0, LONGEST_LIST, name="The list of tiles").content
-        index = parse_names(names.decode("ascii", "replace"), address=shown(address))
+        index = parse_names(names.decode("ascii", "replace"), address=shown(address), choices=self.origin.choices)
         with suppress(OSError), appearing(kept) as part:  # what cannot be kept serves this once
             part.write_text(format_runs(index), "ascii")
         return index
@@ -65,5 +68,5 @@ class Archive(Store[Job]):
             address=address,
             name=name,
             key=f"{self.digest}/{name}",
-            check=lambda layout: check_tile(layout, grid, where),
+            check=lambda layout: check_tile(layout, grid, where, origin=self.origin),
         )

@@ -11,6 +11,7 @@ from jspsr_cli.errors import WrongTile
 from jspsr_cli.fetch.archive import Job
 from jspsr_cli.fetch.download import shown
 from jspsr_cli.fetch.pieces import RemoteCog
+from jspsr_cli.fetch.request import FABDEM_ORIGIN
 from jspsr_cli.fetch.store import Store, check_tile
 from jspsr_cli.fetch.tiles import ARC_SECONDS, Series, Tile, tile_window
 from jspsr_cli.fetch.zipped import ZipReader
@@ -38,6 +39,8 @@ def block_name(tile: Tile) -> str:
 class Blocks(Store[Job]):
     """The tiles in the blocks at `source`."""
 
+    origin = FABDEM_ORIGIN
+
     def __init__(self, source: str, *, cache_size: float) -> None:
         super().__init__(source, cache_size=cache_size)
         self._zips = ZipReader(self.downloader, self.cache)
@@ -59,7 +62,7 @@ class Blocks(Store[Job]):
             address=address,
             name=name,
             key=f"{self.digest}/{name}.{inside.first}.{inside.total}",  # of this version of the block
-            check=lambda layout: check_tile(layout, grid, where),
+            check=lambda layout: check_tile(layout, grid, where, origin=self.origin),
             inside=inside,
         )
 

@@ -81,15 +81,18 @@ class _Plan:
 class CanopyTiles(Store[TilePart]):
     """Tiles of the map at `source`; some are missing."""
 
+    origin = CANOPY_ORIGIN
+
     def cog(self, job: TilePart) -> RemoteCog:
         """The tile of `job`."""
         address = f"{self.source}/{FOLDER}/{job.name}.tif"
         grid, name = tile_grid(job.x, job.y), f"Canopy tile {job.name}"
+        where = f"{name} ({shown(address)})"
         return RemoteCog(
             address=address,
             name=name,
             key=self._key(job),
-            check=lambda layout: check_tile(layout, grid, f"{name} ({shown(address)})", dtypes=DTYPES),
+            check=lambda layout: check_tile(layout, grid, where, origin=self.origin, dtypes=DTYPES),
             optional=True,
         )
 
@@ -133,8 +136,7 @@ def fetch_canopy(
         tiles = CanopyTiles(source, cache_size=options.cache_size)
         done = is_done(output, plan.window.grid, plan.tags, overwrite=options.overwrite)
         if not done:
-            fetched = plan.window.width * plan.window.height * plan.window.factor**2  # a byte each, before compression
-            check_disk(output, plan.window.grid, kept=0, beside=fetched)
+            check_disk(output, plan.window.grid, kept=0, beside=bytes_beside(plan.window))
             _run(plan, tiles, progress or (lambda _share: None))
         return _report(plan, tiles, already_done=done, seconds=time.monotonic() - started)
 
@@ -155,7 +157,10 @@ def mapped_area(bounds: Bounds | None, like: str | None, geometry: str | None, *
         )
     west, south, east, north = buffered
     if south >= NORTHERNMOST or north <= -NORTHERNMOST:
-        raise NotPublic("The canopy height map ends at 85 degrees of latitude: no tree grows there.")
+        raise NotPublic(
+            "The canopy height map ends at 85 degrees of latitude, and no tree grows beyond: fetch-copernicus is bare "
+            "earth there."
+        )
     return (
         max(west, -TURN / 2), max(south, -NORTHERNMOST), min(east, TURN / 2), min(north, NORTHERNMOST)
     )  # fmt: skip
@@ -183,6 +188,11 @@ def mapped_window(area: Bounds, *, resolution: float) -> tuple[CanopyWindow, flo
     return canopy_window(project_bounds(area, WGS84, WEB_MERCATOR), factor=factor), round(factor * pixel, 3)
 
 
+def bytes_beside(window: CanopyWindow) -> int:
+    """Bytes at most of the fetched pieces: one for each pixel of the map, before compression."""
+    return window.width * window.height * window.factor**2
+
+
 def _run(plan: _Plan, tiles: CanopyTiles, progress: Progress) -> None:
     jobs = list(plan.window.parts())
     if plan.options.refresh:
@@ -197,8 +207,8 @@ def _run(plan: _Plan, tiles: CanopyTiles, progress: Progress) -> None:
             if not found:
                 raise NotPublic(
                     f"The canopy height map has no tile in the area at {shown(tiles.source)}: it is sea or not "
-                    "covered, or the order of the numbers or the source is wrong; jspsr fetch-canopy --refresh looks "
-                    "again."
+                    "covered, or the order of the numbers is wrong: check them and "
+                    f"{tiles.origin.choices}, or look anew with jspsr {tiles.origin.command} --refresh."
                 )
             _average(plan, tiles, found, rows, lambda share: progress(FETCHING + (1 - FETCHING) * share))
         except OSError as error:
@@ -251,7 +261,10 @@ def means(heights: FloatArray, factor: int) -> FloatArray:
 def _report(plan: _Plan, tiles: CanopyTiles, *, already_done: bool, seconds: float) -> CanopyReport:
     grid, found = plan.window.grid, tiles_in(plan.output)
     missing = [part.name for part in plan.window.parts() if part.name not in found]
-    gone = f"the map has no tile {', '.join(missing)}: the output has no data there"
+    gone = (
+        f"the map has no tile {', '.join(missing)}: the output has no data there (enhance --guide-gaps dem keeps the "
+        "DEM there)"
+    )
     return CanopyReport(
         output=str(plan.output),
         crs=name_of(grid.crs),

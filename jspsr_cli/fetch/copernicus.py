@@ -76,12 +76,12 @@ def fetch_copernicus(
         plan = plan_fetch(area, output=output, index=index, source=source, options=options)
         done = is_done(output, plan.written_grid, plan.tags, overwrite=options.overwrite)
         if not done:
-            check_disk(output, plan.grid, kept=0, beside=_bytes_beside(plan))
+            check_disk(output, plan.grid, kept=0, beside=bytes_beside(plan))
             _run(plan, archive, progress or (lambda _share: None))
         return _report(plan, archive, already_done=done, seconds=time.monotonic() - started)
 
 
-def _bytes_beside(plan: FetchPlan) -> int:
+def bytes_beside(plan: FetchPlan) -> int:
     """Bytes at most of the fetched pieces, and of the pixels as they are published where those are resampled."""
     fetched = sum(window.width * window.height for window in plan.windows)
     native = plan.native.width * plan.native.height

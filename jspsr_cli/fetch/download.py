@@ -1,5 +1,6 @@
 """Ranges of bytes of remote files, tried again where that can help."""
 
+import logging
 import random
 import threading
 import time
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from re import fullmatch
+from re import fullmatch, sub
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
@@ -16,6 +17,9 @@ import urllib3
 
 from jspsr_cli import __version__
 from jspsr_cli.errors import FetchFailed, MissingTile
+from jspsr_cli.fetch.request import Origin
+
+log = logging.getLogger(__name__)
 
 # Seconds: until a connection stands, and without a byte on it.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 20.0
@@ -57,13 +61,14 @@ class _TryAgain(Exception):
 
 
 class Downloader:
-    """Reads ranges of files at http(s) and file addresses, from any number of threads.
+    """Reads ranges of files of an archive at http(s) and file addresses, from any number of threads.
 
     Proxies are those of the environment (HTTPS_PROXY, NO_PROXY). `cancel` ends what is under way soon; `received`
     counts bytes that came over the network.
     """
 
-    def __init__(self, *, connections: int) -> None:
+    def __init__(self, *, origin: Origin, connections: int) -> None:
+        self.origin = origin
         self.received = 0
         self._counting = threading.Lock()
         self._cancelled = threading.Event()
@@ -90,7 +95,7 @@ class Downloader:
             FetchFailed: the server, or the way to it, failed as often as was tried.
         """
         if address.startswith("file:"):
-            return _read_local(address, start, length, name=name)
+            return self._read_local(address, start, length, name=name)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._ask(address, start, length, name=name)
@@ -98,7 +103,9 @@ class Downloader:
                 why, after = str(error), error.after
             wait = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1)
             if attempt < ATTEMPTS:
-                self._pause(max(wait, min(after, LONGEST_WAIT)))
+                wait = max(wait, min(after, LONGEST_WAIT))
+                log.info("%s: %s %s: again in %.1f s", name, shown(address), why, wait)
+                self._pause(wait)
             if self.cancelled:
                 raise FetchFailed(f"{name} is no longer wanted.")
         raise FetchFailed(
@@ -116,12 +123,12 @@ class Downloader:
             _faults(address, name=name),
             self._session.get(address, headers=headers, stream=True, timeout=timeout) as response,
         ):
-            _check_status(response, address, name=name)
+            self._check_status(response, address, name=name)
             first, total = _placed(response, start)
             if start - first > LONGEST_SKIP:
                 raise FetchFailed(
-                    f"{name} cannot be fetched: {shown(address)} ignores ranges and would send the whole file: fetch "
-                    "from a mirror with --source."
+                    f"{name} cannot be fetched: {shown(address)} ignores ranges and would send the whole file: name "
+                    f"a mirror with {self.origin.choices}."
                 )
             expected = length if total is None else max(0, min(length, total - start))
             content = self._body(response.raw, start - first, expected, name=name)
@@ -145,6 +152,37 @@ class Downloader:
                 raise _TryAgain(f"sends less than {SLOWEST >> 10} kB a second")
         return bytes(body)
 
+    def _check_status(self, response: requests.Response, address: str, *, name: str) -> None:
+        status = response.status_code
+        if status in (200, 206):
+            return
+        answers = f"answers {status} {response.reason or ''}".strip()
+        if status in _TRY_AGAIN or status >= 500:
+            after = response.headers.get("Retry-After", "")
+            raise _TryAgain(answers, after=float(after) if fullmatch(r"\d{1,6}", after) else 0.0)
+        if status in (404, 410):
+            raise self._missing(name, shown(address))
+        raise FetchFailed(
+            f"{name} cannot be fetched: {shown(address)} {answers}: check {self.origin.choices} and the access to it."
+        )
+
+    def _read_local(self, address: str, start: int, length: int, *, name: str) -> Piece:
+        path = Path(url2pathname(urlsplit(address).path))
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return Piece(file.read(length), path.stat().st_size)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._missing(name, str(path)) from error
+        except OSError as error:
+            raise FetchFailed(f"{name} cannot be read: {path}: {error.strerror or error}.") from error
+
+    def _missing(self, name: str, place: str) -> MissingTile:
+        return MissingTile(
+            f"{name} is not at {place}: check {self.origin.choices}, or look anew which tiles there are with jspsr "
+            f"{self.origin.command} --refresh."
+        )
+
 
 @contextmanager
 def _faults(address: str, *, name: str) -> Iterator[None]:
@@ -167,23 +205,8 @@ def _cause(error: BaseException) -> str:
     inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, Exception)), None)
     if inner is not None:
         return _cause(inner)
-    return " ".join(str(error.args[-1] if error.args else type(error).__name__).split())
-
-
-def _check_status(response: requests.Response, address: str, *, name: str) -> None:
-    status = response.status_code
-    if status in (200, 206):
-        return
-    answers = f"answers {status} {response.reason or ''}".strip()
-    if status in _TRY_AGAIN or status >= 500:
-        after = response.headers.get("Retry-After", "")
-        raise _TryAgain(answers, after=float(after) if fullmatch(r"\d{1,6}", after) else 0.0)
-    if status in (404, 410):
-        raise MissingTile(
-            f"{name} is not at {shown(address)}, where the list of tiles has it: fetch that list anew with --refresh, "
-            "or check --source."
-        )
-    raise FetchFailed(f"{name} cannot be fetched: {shown(address)} {answers}: check --source and the access to it.")
+    said = " ".join(str(error.args[-1] if error.args else type(error).__name__).split())
+    return sub(r"^\w+\([^)]*\): ", "", said)  # HTTPConnection(host='...', port=80)
 
 
 def _placed(response: requests.Response, start: int) -> tuple[int, int | None]:
@@ -195,21 +218,6 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int | None]:
     if not found or int(found[1]) != start:
         raise _TryAgain("answers with other bytes than it was asked for")
     return start, None if found[2] == "*" else int(found[2])
-
-
-def _read_local(address: str, start: int, length: int, *, name: str) -> Piece:
-    path = Path(url2pathname(urlsplit(address).path))
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            return Piece(file.read(length), path.stat().st_size)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingTile(
-            f"{name} is not at {path}, where the list of tiles has it: fetch that list anew with --refresh, or check "
-            "--source."
-        ) from error
-    except OSError as error:
-        raise FetchFailed(f"{name} cannot be read: {path}: {error.strerror or error}.") from error
 
 
 def shown(address: str) -> str:

@@ -18,11 +18,11 @@ from jspsr_cli.errors import NotPublic, WriteFailed
 from jspsr_cli.fetch.archive import Job
 from jspsr_cli.fetch.blocks import FABDEM_SERIES, Blocks, tile_name
 from jspsr_cli.fetch.download import shown
-from jspsr_cli.fetch.index import shipped_index
+from jspsr_cli.fetch.index import land
 from jspsr_cli.fetch.output import copy_tiles, is_done, paint_void, stated, tiles_in, work_on
 from jspsr_cli.fetch.report import FetchReport
 from jspsr_cli.fetch.request import FABDEM_ORIGIN, FabdemOptions, area_of, source_of
-from jspsr_cli.fetch.tiles import ARC_SECONDS, GAPS, NativeWindow, Tile, named, window_over
+from jspsr_cli.fetch.tiles import ARC_SECONDS, NativeWindow, named, window_over
 from jspsr_cli.raster.canvas import Canvas
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
@@ -138,10 +138,11 @@ def _run(plan: _Plan, blocks: Blocks, progress: Progress) -> None:
                 if len(without) == len(jobs):
                     raise NotPublic(
                         f"FABDEM has no tile in the area at {shown(blocks.source)}: it is sea, or the order of the "
-                        "numbers or the source is wrong; jspsr fetch-fabdem --refresh looks again."
+                        f"numbers is wrong: check them and {blocks.origin.choices}, or look anew with jspsr "
+                        f"{blocks.origin.command} --refresh."
                     )
                 for job in without:
-                    if not flood or job.part.tile in _land():
+                    if not flood or job.part.tile in land():
                         paint_void(job.part, canvas)
         except OSError as error:
             raise WriteFailed(f"{plan.output} cannot be written: {error.strerror or error}.") from error
@@ -151,15 +152,10 @@ def _run(plan: _Plan, blocks: Blocks, progress: Progress) -> None:
         work.discard()
 
 
-def _land() -> frozenset[Tile]:
-    """Tiles in which there is land, whether FABDEM has them or not."""
-    return shipped_index() | GAPS
-
-
 def _report(plan: _Plan, blocks: Blocks, *, already_done: bool, seconds: float) -> FetchReport:
     window, found = plan.window, tiles_in(plan.output)
     without = {part.tile for part in window.parts() if tile_name(part.tile) not in found}
-    gaps = without & _land()
+    gaps = without & land()
     return FetchReport(
         output=str(plan.output),
         crs=name_of(window.grid.crs),
@@ -172,6 +168,6 @@ def _report(plan: _Plan, blocks: Blocks, *, already_done: bool, seconds: float) 
         bytes_fetched=blocks.downloader.received,
         already_done=already_done,
         seconds=round(seconds, 3),
-        notes=(LICENCE_NOTE,),
+        notes=() if already_done else (LICENCE_NOTE,),
         warnings=(f"FABDEM has no tile at {named(gaps)}, where there is land: it has no data there",) if gaps else (),
     )

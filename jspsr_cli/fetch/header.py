@@ -26,6 +26,9 @@ LONGEST_HEADER, MOST_IMAGES, MOST_FIELDS = 16 * 2**20, 64, 1024
 # Bytes of a value by its type, from 1 on.
 SIZES = (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
+# How numbers are written in what begins with these bytes, which every TIFF does.
+ORDERS = {b"II": "<", b"MM": ">"}
+
 Read = Callable[[int, int], Piece]
 
 
@@ -50,6 +53,11 @@ class Header:
             parts.append((offset, rest[start : start + length]))
             start += length
         return cls(tuple(parts), said["total"])
+
+    @property
+    def is_tiff(self) -> bool:
+        """Whether it begins as a TIFF."""
+        return self.parts[0][1][:2] in ORDERS
 
     @property
     def version(self) -> str:
@@ -108,7 +116,7 @@ class _Held:
 def _walk(held: _Held) -> None:
     """Take the list of fields of each image in the file, and what lies elsewhere of them."""
     start = held.parts[0][1][:16]
-    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    order = ORDERS.get(start[:2])
     version = struct.unpack(f"{order}H", start[2:4])[0] if order and len(start) == 16 else 0
     if version not in (42, 43):
         return

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from jspsr_cli.errors import FetchFailed
-from jspsr_cli.fetch.tiles import Tile
+from jspsr_cli.fetch.tiles import GAPS, Tile
 
 SHIPPED = "glo30_tiles.txt"
 
@@ -22,6 +22,11 @@ Index = frozenset[Tile]
 def shipped_index() -> Index:
     """The 26,450 tiles that GLO-30 published when this version of jspsr was made."""
     return parse_runs((files("jspsr_cli.fetch") / SHIPPED).read_text("ascii"))
+
+
+def land() -> Index:
+    """Tiles in which there is land, whatever an archive has of them."""
+    return shipped_index() | GAPS
 
 
 def kept_index(path: Path) -> Index | None:
@@ -60,8 +65,8 @@ def _runs(wests: list[int]) -> Iterator[str]:
         yield str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}"
 
 
-def parse_names(text: str, *, address: str) -> Index:
-    """Tiles of a list of their names, as the public bucket has it at `address`.
+def parse_names(text: str, *, address: str, choices: str) -> Index:
+    """Tiles of a list of their names, as the public bucket has it at `address`, which is one of the `choices`.
 
     Raises:
         FetchFailed: there is none in it.
@@ -71,5 +76,5 @@ def parse_names(text: str, *, address: str) -> Index:
         for ns, lat, ew, lon in _NAME.findall(text)
     )
     if not found:
-        raise FetchFailed(f"{address} names no tile of GLO-30: check --source, or leave --refresh away.")
+        raise FetchFailed(f"{address} names no tile of GLO-30: check {choices}, or leave --refresh away.")
     return found

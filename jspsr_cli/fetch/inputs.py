@@ -8,6 +8,7 @@ An elevation model is fetched where none is given, canopy heights where no guide
 time: what is fetched again is the same, and looks the same to work that goes on with it.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,21 +20,23 @@ import rasterio
 
 from jspsr_cli import __version__
 from jspsr_cli.errors import InvalidOption, OutputExists, WriteFailed
-from jspsr_cli.fetch.canopy import mapped_area
+from jspsr_cli.fetch.ahead import AHEAD, Ahead, room_for
+from jspsr_cli.fetch.place import grid_asked, place_of
+from jspsr_cli.fetch.plan import VERTICAL_EPSG
+from jspsr_cli.fetch.request import area_of
 from jspsr_cli.fetch.sources import SOURCES, Place
-from jspsr_cli.guides import GUIDES
-from jspsr_cli.limits import DEFAULT_BUFFER, DEFAULT_RESOLUTION, DEFAULT_WINDOW
+from jspsr_cli.limits import DEFAULT_RESOLUTION, DEFAULT_WINDOW
 from jspsr_cli.locked import check_known, locked
 from jspsr_cli.pipeline import inputs_of
 from jspsr_cli.plan import check_guides, extent_of, starter_name
 from jspsr_cli.predict import resolve_device
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
-from jspsr_cli.raster.grid import WGS84, Extent, Grid, name_of, parse_crs, project_bounds
+from jspsr_cli.raster.grid import WGS84, Extent, Grid, name_of
 from jspsr_cli.raster.inputs import open_dem
-from jspsr_cli.raster.polygons import read_area
-from jspsr_cli.raster.sources import inspect_raster, short_name
-from jspsr_cli.raster.target import TargetRequest, in_one_piece, is_lonlat, target_of
-from jspsr_cli.raster.writer import check_disk, is_output_of
+from jspsr_cli.raster.products import common_datum
+from jspsr_cli.raster.sources import short_name
+from jspsr_cli.raster.vertical import parse_datum, vertical_transform
+from jspsr_cli.raster.writer import check_disk, disk_bytes, is_output_of
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_request
 from jspsr_cli.types import Progress
 from jspsr_cli.unfinished import bytes_kept
@@ -45,9 +48,6 @@ JOURNAL = "fetched.json"
 # Time of change of whatever is fetched, 2000-01-01. Fetched again, the same bytes must not look younger than the output
 # that was made of them. What they are is told by fingerprints and tags.
 FETCHED_AT = 946_684_800
-
-# In metres: the window of the released weights, which the usual buffer is made for.
-USUAL_WINDOW = DEFAULT_WINDOW * DEFAULT_RESOLUTION
 
 # What a report says of a file that was fetched earlier.
 EARLIER = {"already_done": True, "bytes_fetched": 0, "seconds": 0.0}
@@ -99,6 +99,11 @@ class InputsPlan:
         held = self.held
         return tuple(role for role in self.wanted if role not in held)
 
+    @property
+    def ahead(self) -> dict[str, Ahead]:
+        """What fetching it would take, by role. Raises InputError where there is nothing to fetch."""
+        return {role: AHEAD[role](self.place) for role in self.missing}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FetchedInputs:
@@ -144,7 +149,7 @@ def plan_inputs(
         resolve_device(options.device)
         weights, info = _loaded(weights, inputs, options)
         check_guides(info, inputs.guides)
-        grid = _grid(given, options, resolution=info.resolution or DEFAULT_RESOLUTION)
+        grid = grid_asked(given, options, resolution=info.resolution or DEFAULT_RESOLUTION)
         if "canopy" in wanted and not options.like:  # the CRS of its tiles is nobody's choice
             options = replace(options, crs=options.crs or name_of(grid.crs))
         plan = InputsPlan(
@@ -155,7 +160,7 @@ def plan_inputs(
             info=info,
             options=options,
             grid=grid,
-            place=_place(grid, window=options.window or info.window or DEFAULT_WINDOW),
+            place=place_of(grid, window=options.window or info.window or DEFAULT_WINDOW),
         )
         if plan.missing:
             _check_before_fetching(plan)
@@ -188,7 +193,8 @@ def _fetch(plan: InputsPlan, role: str, progress: Progress) -> list[str]:
     report = SOURCES[role].fetch(path, plan.place, progress)
     try:
         os.utime(path, (FETCHED_AT, FETCHED_AT))
-        entry = {"made_for": _made_for(plan), "bytes": path.stat().st_size, "report": asdict(report)}
+        known = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        entry = {"made_for": _made_for(plan), **known, "report": asdict(report)}
         with appearing(plan.folder / JOURNAL) as part:
             part.write_text(json.dumps(_journal(plan) | {role: entry}, indent=1), "utf-8")
     except OSError as error:
@@ -203,10 +209,17 @@ def _journal(plan: InputsPlan) -> dict[str, Any]:
         return {
             role: entry
             for role, entry in entries.items()
-            if entry["made_for"] == _made_for(plan) and entry["bytes"] == plan.file(role).stat().st_size
+            if entry["made_for"] == _made_for(plan)
+            and entry["bytes"] == plan.file(role).stat().st_size
+            and entry["sha256"] == _sha256(plan.file(role))
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # nothing there, or damaged
         return {}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _made_for(plan: InputsPlan) -> dict[str, Any]:
@@ -231,51 +244,36 @@ def _loaded(weights: Weights, inputs: Inputs, options: EnhanceOptions) -> tuple[
     return loaded, loaded[1]
 
 
-def _grid(given: Inputs, options: EnhanceOptions, *, resolution: float) -> Grid:
-    """The grid of the output, which is over what is given and asked for."""
-    request = TargetRequest(
-        options.resolution or resolution, options.crs, options.bounds, options.like, options.geometry
-    )
-    guides = [
-        extent_of(GUIDES[name].open(given.guides[name], options.guide_bands)) for name in GUIDES if name in given.guides
-    ]
-    extents = [*([extent_of(open_dem(given.dem))] if given.dem else []), *guides] or _extents_asked(request)
-    leading = guides[0] if guides else replace(extents[0], crs=WGS84)
-    return target_of(request, extents, guide=leading).grid
-
-
-def _extents_asked(request: TargetRequest) -> list[Extent]:
-    """Where only an area is given: its box. Raises InvalidOption where it does not say where on Earth it lies."""
-    bounds = request.bounds
-    if not bounds and request.like:
-        return [inspect_raster(request.like).extent]
-    if not bounds:
-        area = read_area(str(request.geometry))
-        return [Extent(area.crs, area.bounds, Path(str(request.geometry)).name)]
-    if is_lonlat(bounds):
-        return [Extent(WGS84, in_one_piece(bounds), "the area of --bounds")]
-    if not request.crs:
-        raise InvalidOption("Bounds in metres need their CRS where no raster is given: add --crs, or give degrees.")
-    return [Extent(parse_crs(request.crs), bounds, "the area of --bounds")]
-
-
-def _place(grid: Grid, *, window: int) -> Place:
-    """Where `grid` lies, and as much around it as windows of `window` pixels see."""
-    box = project_bounds(grid.bounds, grid.crs, WGS84)
-    wider = max(1.0, window * max(grid.resolution) / USUAL_WINDOW)
-    return Place(bounds=box, buffer=DEFAULT_BUFFER * wider)
-
-
 def _check_before_fetching(plan: InputsPlan) -> None:
     """Raise what would be raised after something was fetched."""
     output, options = plan.output, plan.options
-    if "canopy" in plan.missing:
-        mapped_area(plan.place.bounds, None, None, buffer=plan.place.buffer)
+    _check_datum(plan)
+    need = disk_needed(plan)
     check_known(plan.folder, purpose="what is fetched")
     if not output.exists() or options.overwrite:
-        check_disk(output, plan.grid, kept=bytes_kept(output))
+        kept = bytes_kept(output)
+        check_disk(output, plan.grid, kept=kept, beside=need - disk_bytes(plan.grid, kept=kept))
     elif not is_output_of(output, plan.grid, {}, made_of=()):
         raise OutputExists(f"{output} exists and is not what this command makes: see --overwrite.")
+
+
+def _check_datum(plan: InputsPlan) -> None:
+    """Raise what `enhance` would where heights cannot go to the vertical datum asked for."""
+    place, wanted = plan.place, plan.options.vertical_crs
+    if wanted is None:
+        return
+    if "dem" in plan.wanted:
+        source = parse_datum(f"EPSG:{VERTICAL_EPSG}")
+        extent = Extent(WGS84, area_of(place.bounds, None, None, buffer=place.buffer), plan.file("dem").name)
+    else:
+        dem = open_dem(plan.inputs.dem)
+        source, extent = common_datum(dem), extent_of(dem)
+    vertical_transform(source, parse_datum(wanted), grid=plan.grid, extent=extent)
+
+
+def disk_needed(plan: InputsPlan) -> int:
+    """Bytes on the disk that fetching what is missing, and then the output, take at most."""
+    return room_for(plan.ahead.values(), output=disk_bytes(plan.grid, kept=bytes_kept(plan.output)))
 
 
 def _busy(output: Path) -> OutputExists:

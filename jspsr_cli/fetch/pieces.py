@@ -26,6 +26,9 @@ TRIES = 3
 # No tile of any archive is as large: a file that says so is hostile.
 LARGEST_FILE = 4 * 2**30
 
+# What to do where something else comes in the place of a file, mostly a page that asks to log in.
+SOMETHING_ELSE = "check the address, or whether a proxy answers in its place"
+
 Block = tuple[int, int]
 
 
@@ -102,6 +105,8 @@ class PieceReader:
             raise WrongTile(f"{cog.title} has {header.total} bytes: it is not what its name says.")
         with target.open("wb") as file:
             header.write(file)
+        if not header.is_tiff:
+            raise WrongTile(f"{cog.title} is damaged, or no Cloud Optimized GeoTIFF: {SOMETHING_ELSE}.")
         layout = read_layout(target, window, name=cog.title)
         cog.check(layout)
         if not held:
@@ -161,7 +166,8 @@ class PieceReader:
         for offset, length in blocks:
             content = piece.content[offset - start : offset - start + length]
             if not is_whole(content, layout):
-                raise WrongTile(f"{cog.title} is damaged: try later, or fetch from a mirror with --source.")
+                choices = self._downloader.origin.choices
+                raise WrongTile(f"{cog.title} is damaged: try later, or name a mirror with {choices}.")
             yield offset, content
 
 

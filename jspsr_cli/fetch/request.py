@@ -18,20 +18,26 @@ from jspsr_cli.types import Bounds
 
 
 class Origin(NamedTuple):
-    """Where an archive is public, and the environment variable that names a mirror of it."""
+    """Where an archive is public, the environment variable that names a mirror of it, and the command that fetches."""
 
     variable: str
     public: str
+    command: str
+
+    @property
+    def choices(self) -> str:
+        """What says where to fetch from, for messages: `enhance --fetch` has the variable only."""
+        return f"{self.variable} or --source"
 
 
 # Registry of Open Data on AWS; GLO-90 lies in copernicus-dem-90m.
-COPERNICUS_ORIGIN = Origin("JSPSR_COPERNICUS_URL", "https://copernicus-dem-30m.s3.amazonaws.com")
+COPERNICUS_ORIGIN = Origin("JSPSR_COPERNICUS_URL", "https://copernicus-dem-30m.s3.amazonaws.com", "fetch-copernicus")
 
 # University of Bristol, https://doi.org/10.5523/bris.s5hqmjcdj8yo2ibzi9b4ew3sn
-FABDEM_ORIGIN = Origin("JSPSR_FABDEM_URL", "https://data.bris.ac.uk/datasets/s5hqmjcdj8yo2ibzi9b4ew3sn")
+FABDEM_ORIGIN = Origin("JSPSR_FABDEM_URL", "https://data.bris.ac.uk/datasets/s5hqmjcdj8yo2ibzi9b4ew3sn", "fetch-fabdem")
 
 # Registry of Open Data on AWS, dataforgood-fb-forests.
-CANOPY_ORIGIN = Origin("JSPSR_CANOPY_URL", "https://dataforgood-fb-data.s3.amazonaws.com")
+CANOPY_ORIGIN = Origin("JSPSR_CANOPY_URL", "https://dataforgood-fb-data.s3.amazonaws.com", "fetch-canopy")
 
 # The shortest degree of latitude (at the equator), and a degree of longitude there, in metres: buffers grow rather than
 # shrink. A degree of longitude has at least the cosine of its latitude of the latter.

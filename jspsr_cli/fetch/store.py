@@ -5,7 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from rasterio.windows import Window
 
@@ -14,6 +14,7 @@ from jspsr_cli.fetch.cache import Cache, fetched_dir
 from jspsr_cli.fetch.download import Downloader
 from jspsr_cli.fetch.parallel import in_threads
 from jspsr_cli.fetch.pieces import PieceReader, RemoteCog
+from jspsr_cli.fetch.request import Origin
 from jspsr_cli.raster.cog import CogLayout
 from jspsr_cli.raster.grid import Grid, name_of
 from jspsr_cli.types import Progress
@@ -46,11 +47,13 @@ Job = TypeVar("Job", bound=Wanted)
 class Store(ABC, Generic[Job]):
     """Tiles at `source`, an address without a slash at its end, behind a cache of `cache_size` gigabytes.
 
-    Local files are not kept a second time.
+    Local files are not kept a second time. `origin` is the archive that `source` is, or is a mirror of.
     """
 
+    origin: ClassVar[Origin]
+
     def __init__(self, source: str, *, cache_size: float) -> None:
-        self.downloader = Downloader(connections=CONNECTIONS)
+        self.downloader = Downloader(origin=self.origin, connections=CONNECTIONS)
         self.source = source
         self.folder = fetched_dir()
         self.cache = Cache(self.folder, limit=0 if source.startswith("file:") else int(cache_size * GIGABYTE))
@@ -84,7 +87,7 @@ class Store(ABC, Generic[Job]):
         if cog is None:
             return WrongTile(f"{job.file_name} is damaged: give the same command again.")
         self._pieces.forget(cog)
-        return WrongTile(f"{cog.title} is damaged: fetch from a mirror with --source.")
+        return WrongTile(f"{cog.title} is damaged: name a mirror with {self.origin.choices}.")
 
     def _gather(self, job: Job, folder: Path, progress: Callable[[float], None]) -> Path | None:
         target = folder / job.file_name
@@ -99,8 +102,13 @@ class Store(ABC, Generic[Job]):
         return None
 
 
-def check_tile(layout: CogLayout, grid: Grid, where: str, *, dtypes: Sequence[str] = ("float32",)) -> None:
-    """Raise WrongTile where a file is not one band on the `grid` of the tile it is called; `where` is for messages."""
+def check_tile(
+    layout: CogLayout, grid: Grid, where: str, *, origin: Origin, dtypes: Sequence[str] = ("float32",)
+) -> None:
+    """Raise WrongTile where a file is not one band on the `grid` of the tile it is called.
+
+    `where` and `origin` are for messages.
+    """
     t = layout.transform
     far_corner = (t.c + t.a * grid.width, t.f + t.e * grid.height)
     corners = *(~grid.transform * (t.c, t.f)), *(~grid.transform * far_corner)
@@ -116,7 +124,7 @@ def check_tile(layout: CogLayout, grid: Grid, where: str, *, dtypes: Sequence[st
         "lies elsewhere": drift > TOLERANCE or (t.b, t.d) != (0, 0),
     }  # fmt: skip
     for what in filter(wrong.get, wrong):
-        raise WrongTile(f"{where} {what}, so it is not what its name says: check --source.")
+        raise WrongTile(f"{where} {what}, so it is not what its name says: check {origin.choices}.")
 
 
 class _Meter:

@@ -12,7 +12,7 @@ from typing import IO, cast
 from jspsr_cli.errors import MissingTile, WrongTile
 from jspsr_cli.fetch.cache import Cache
 from jspsr_cli.fetch.download import Downloader, shown
-from jspsr_cli.fetch.pieces import Inside
+from jspsr_cli.fetch.pieces import SOMETHING_ELSE, Inside
 
 # Bytes at the end that are read first: the record that ends a zip file, its ZIP64 forms and its longest comment, which
 # is more than the directory of 100 tiles takes.
@@ -60,7 +60,7 @@ class ZipReader:
             FetchFailed: see `Downloader.read`.
         """
         title = f"{PurePosixPath(address).name} ({shown(address)})"
-        directory = self._directory(address, key, title)
+        directory = self._directory(address, key, title, member)
         if directory is None or member not in directory.members:
             return None
         offset, length, stored = directory.members[member]
@@ -70,7 +70,8 @@ class ZipReader:
                 "tiles to enhance themselves."
             )
         with self._locked(f"{key}.{member}"):
-            first = self._first(address, offset, directory.total, key=f"{key}/start.{directory.total}.{offset}")
+            start = f"{key}/start.{directory.total}.{offset}"
+            first = self._first(address, offset, directory.total, member, key=start)
         if first is None or first + length > directory.total:
             raise WrongTile(f"{title} is damaged: {member} is not where its directory has it.")
         return Inside(first, length, directory.total)
@@ -83,49 +84,54 @@ class ZipReader:
     def _locked(self, key: str) -> AbstractContextManager[None]:
         return self._cache.locked(key, cancelled=lambda: self._downloader.cancelled)
 
-    def _directory(self, address: str, key: str, title: str) -> Directory | None:
+    def _directory(self, address: str, key: str, title: str, member: str) -> Directory | None:
         with suppress(KeyError):
             return self._known[key]
         with self._locked(f"{key}.directory"):
             with suppress(KeyError):  # another thread was first
                 return self._known[key]
             kept = self._cache.get(f"{key}/directory")
-            found = Directory.unpacked(kept) if kept else self._read_directory(address, title)
+            found = Directory.unpacked(kept) if kept else self._read_directory(address, title, member)
             if not kept:
                 said = found and {"total": found.total, "members": found.members}
                 self._cache.put(f"{key}/directory", json.dumps(said).encode())
             self._known[key] = found
             return found
 
-    def _read_directory(self, address: str, title: str) -> Directory | None:
+    def _read_directory(self, address: str, title: str, member: str) -> Directory | None:
+        """That of the zip file at `address`, in which `member` is looked for; None where no such zip file is."""
+
         def read(start: int, length: int) -> bytes:
-            return self._downloader.read(address, start, length, name=title).content
+            return self._downloader.read(address, start, length, name=member).content
 
         try:
-            total = self._downloader.read(address, 0, 1, name=title).total
+            total = self._downloader.read(address, 0, 1, name=member).total
         except MissingTile:
             return None
         if total is None:
-            raise WrongTile(f"{title} comes without its size, so its end cannot be found: fetch from a mirror.")
+            raise WrongTile(
+                f"{title} comes without its size, so its end cannot be found: name a mirror with "
+                f"{self._downloader.origin.choices}."
+            )
         try:
             with zipfile.ZipFile(cast(IO[bytes], _Bytes(read, total))) as content:
                 infos = content.infolist()
         except _DAMAGED as error:
-            raise WrongTile(f"{title} is damaged, or no zip file: {error}.") from error
+            raise WrongTile(f"{title} is damaged, or no zip file: {SOMETHING_ELSE}.") from error
         members = {}
         for info in infos:
             stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
             members[PurePosixPath(info.filename).name] = (info.header_offset, info.file_size, stored)
         return Directory(total, members)
 
-    def _first(self, address: str, offset: int, total: int, *, key: str) -> int | None:
+    def _first(self, address: str, offset: int, total: int, member: str, *, key: str) -> int | None:
         """Where the bytes of the file begin that has its local header at `offset`; None where there is none."""
         kept = self._cache.get(key)
         if kept:
             return int(kept)
         if not 0 <= offset <= total - LOCAL.size:
             return None
-        piece = self._downloader.read(address, offset, LOCAL.size, name=PurePosixPath(address).name)
+        piece = self._downloader.read(address, offset, LOCAL.size, name=member)
         if piece.total != total or piece.content[:4] != b"PK\x03\x04":
             return None
         _, name, extra = LOCAL.unpack(piece.content)

@@ -236,7 +236,8 @@ def test_a_missing_tile_has_no_data_and_is_counted(fetch: Fetch, tmp_path: Path)
         report = fetch(CORNER, resolution=0.5, source=source)
         gone = [others.quadkey(X, Y - 1), others.quadkey(X - 1, Y)]
         assert (report.missing_tiles, len(report.tiles)) == (2, 2)
-        assert f"no tile {', '.join(gone)}" in report.notes[1]
+        assert f"no tile {', '.join(gone)}" in report.warnings[0]
+        assert "enhance --guide-gaps dem keeps the DEM there" in report.warnings[0]
     heights, half = heights_of(tmp_path / "out.tif"), 100
     assert np.isnan(heights[:half, half:]).all()
     assert np.isnan(heights[half:, :half]).all()
@@ -247,7 +248,9 @@ def test_a_missing_tile_has_no_data_and_is_counted(fetch: Fetch, tmp_path: Path)
 
 def test_an_area_without_a_tile_is_a_sentence(fetch: Fetch, tmp_path: Path, server: Server) -> None:
     for asked in (1, 1, 2):
-        with pytest.raises(NotPublic, match=r"no tile in the area at http.*--source is wrong"):
+        with pytest.raises(
+            NotPublic, match=r"no tile in the area at http.*JSPSR_CANOPY_URL or --source, .*fetch-canopy --refresh"
+        ):
             fetch((-30.1, 0.1, -30, 0.2), refresh=asked == 2)
         assert len(server.requests) == asked  # what is known to be missing is not asked for again, unless refreshed
     assert not list(tmp_path.glob("out*"))
@@ -271,7 +274,7 @@ def test_a_buffer_ends_at_the_antimeridian(fetch: Fetch, tmp_path: Path, lon: fl
 
 
 def test_beyond_the_map_is_a_sentence(fetch: Fetch) -> None:
-    with pytest.raises(NotPublic, match="85 degrees"):
+    with pytest.raises(NotPublic, match=r"85 degrees.*: fetch-copernicus is bare earth there"):
         fetch((10, 86, 11, 87))
 
 

@@ -97,8 +97,9 @@ def test_a_server_that_ignores_ranges(fetch: Fetch, server: Server, tmp_path: Pa
 
 
 def test_a_server_is_left_alone_for_as_long_as_it_asks(
-    fetch: Fetch, server: Server, monkeypatch: pytest.MonkeyPatch
+    fetch: Fetch, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="jspsr_cli")
     waits: list[float] = []
     monkeypatch.setattr(Downloader, "_pause", lambda _self, seconds: waits.append(seconds))
     asked = ["7", "", "Wed, 21 Oct 2026 07:28:00 GMT", "86400"]
@@ -107,6 +108,9 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(
     assert waits[0] == 7
     assert waits[1] < waits[2] < 0.01  # ours, which double
     assert waits[3] == 60  # not for ever
+    said = [record.getMessage() for record in caplog.records if "again in" in record.getMessage()]
+    assert len(said) == len(asked)
+    assert re.fullmatch(rf"{NAME}: {server.url}/\S+ answers 429 Too Many Requests: again in 7\.0 s", said[0])
 
 
 # Faults that stay
@@ -123,8 +127,13 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(
         (shorter, FetchFailed, "broke off", ATTEMPTS),
         (dripping, FetchFailed, "sends less than", ATTEMPTS),
         (silent(0.3), FetchFailed, "timed out", ATTEMPTS),
-        (status(404), MissingTile, "is not at .*--refresh", 1),
-        (status(403), FetchFailed, "answers 403", 1),
+        (
+            status(404),
+            MissingTile,
+            r"is not at \S+: check JSPSR_COPERNICUS_URL or --source, .*jspsr fetch-copernicus --refresh",
+            1,
+        ),
+        (status(403), FetchFailed, "answers 403 .*: check JSPSR_COPERNICUS_URL or --source", 1),
         (redirect("file:///etc/passwd"), FetchFailed, "cannot be followed", 1),
         (redirect("ftp://127.0.0.1/x.tif"), FetchFailed, "cannot be followed", 1),
         (redirect("/again.tif"), FetchFailed, "cannot be followed", 6),
@@ -155,7 +164,9 @@ def test_a_fault_that_stays_is_a_sentence(
 
 
 def test_a_dead_server_is_a_sentence(fetch: Fetch) -> None:
-    with pytest.raises(FetchFailed, match=rf"{NAME} cannot be fetched: http://127.0.0.1:9/x/.*refused"):
+    with pytest.raises(
+        FetchFailed, match=rf"{NAME} cannot be fetched: http://127.0.0.1:9/x/\S* cannot be reached \([^()]*refused\)"
+    ):
         fetch(ONE, source="http://127.0.0.1:9/x/")
 
 
@@ -198,7 +209,7 @@ def another_tile(south: int, west: int, **profile: Any) -> Callable[[Path], None
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (html, "damaged, or no Cloud Optimized GeoTIFF"),
+        (html, r"no Cloud Optimized GeoTIFF: check the address, or whether a proxy answers in its place\.$"),
         (another_driver, "damaged, or no Cloud Optimized GeoTIFF"),
         (truncated, "ends before its last block"),
         (another_tile(44, 7), "lies elsewhere"),

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from filelock import FileLock
 
 from jspsr_cli import fetch_inputs, plan_inputs
 from jspsr_cli.errors import FetchFailed
+from jspsr_cli.fetch.ahead import AHEAD, Ahead, pixels_of_blocks, room_for
 from jspsr_cli.fetch.inputs import InputsPlan
-from jspsr_cli.fetch.preview import PREVIEWS, pixels_of_blocks
 from jspsr_cli.fetch.report import CanopyReport
 from jspsr_cli.fetch.sources import SOURCES, Place, Source
 from jspsr_cli.limits import DEFAULT_BUFFER
@@ -204,10 +203,14 @@ def test_no_weights_for_the_guides_is_told_before_anything_is_fetched(here: Path
 
 @pytest.mark.parametrize(
     ("box", "message"),
-    [((179.99, -17, -179.99, -16.99), "crosses the antimeridian"), ((10, 86, 10.01, 86.01), "ends at 85 degrees")],
+    [
+        ((179.99, -17, -179.99, -16.99), "crosses the antimeridian"),
+        ((10, 86, 10.01, 86.01), "ends at 85 degrees"),
+        ((-30, 30, -29.99, 30.01), "no land in the area"),
+    ],
 )
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_where_the_canopy_map_ends_nothing_is_fetched(
+def test_where_the_canopy_map_has_nothing_nothing_is_fetched(
     here: Path, server: Server, box: Bounds, message: str, more: list[str]
 ) -> None:
     done = typed(*words(box), *more, weights="canopy")
@@ -363,10 +366,12 @@ def test_what_is_damaged_is_fetched_again(here: Path) -> None:
         journal.write_text(damage)
         assert plan.missing == ("dem",), damage
     journal.write_text(known)
-    cop30.write_bytes(content[:-9])
-    assert plan.missing == ("dem",)
-    fetch_inputs(plan)
-    assert (cop30.read_bytes(), len(plan.missing)) == (content, 0)
+    middle = len(content) // 2
+    for damaged in (content[:-9], content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]):
+        cop30.write_bytes(damaged)
+        assert plan.missing == ("dem",)
+        fetch_inputs(plan)
+        assert (cop30.read_bytes(), len(plan.missing)) == (content, 0)
 
 
 # What goes wrong
@@ -435,6 +440,43 @@ def test_mistakes_are_told_before_anything_is_fetched(here: Path, server: Server
     assert (server.requests, listing(here)) == ([], before)
 
 
+@pytest.mark.parametrize(("vertical_crs", "sentence"), [("EPSG:5736", "EPSG:5736"), (CRS, "has no heights")])
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_vertical_datum_that_cannot_work(
+    here: Path, server: Server, vertical_crs: str, sentence: str, more: list[str]
+) -> None:
+    """It is that of another continent, or none."""
+    before = listing(here)
+    done = typed("--guide", "ortho.tif", "--vertical-crs", vertical_crs, *more)
+    assert (done.exit_code, sentence in done.stderr) == (2, True), done.stderr
+    assert (server.requests, listing(here)) == ([], before)
+
+
+def test_the_disk_has_to_hold_what_is_fetched_too(here: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    need = result_of(*words(), "--dry-run", weights="canopy")["disk_bytes"]
+    alone = result_of("--guide", "ortho.tif", "--dry-run")["disk_bytes"]
+    trees = AHEAD["canopy"](plan_inputs(output=here / "x.tif", options=EnhanceOptions(bounds=BOX)).place)
+    assert need > trees.disk_working > 10 * 1000**2 > alone
+    usage = shutil.disk_usage(here)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=need - 1))
+    before = listing(here)
+    for more in ([], ["--dry-run"]):
+        done = typed(*words(), *more, weights="canopy")
+        assert (done.exit_code, "MB free" in done.stderr) == (2, True), done.stderr
+    assert (server.requests, listing(here)) == ([], before)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=need))
+    assert typed(*words(), weights="canopy").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "output", "most"),
+    [([], 5, 5), ([(9, 2)], 5, 9), ([(9, 2)], 8, 10), ([(9, 2), (9, 3)], 1, 11), ([(9, 2), (9, 3)], 7, 12)],
+)
+def test_what_is_finished_takes_less_room(files: list[tuple[int, int]], output: int, most: int) -> None:
+    ahead = [Ahead(tiles=(), bytes_at_most=0, disk_working=working, disk_kept=kept) for working, kept in files]
+    assert room_for(ahead, output=output) == most
+
+
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [(busy, "Another jspsr fetches for"), (owned, "is not ours"), (other_output, "see --overwrite")],
@@ -479,14 +521,14 @@ def test_a_dry_run_fetches_nothing(here: Path, server: Server) -> None:
 
 def test_a_dry_run_names_the_canopy_tiles_that_the_fetch_reads(here: Path) -> None:
     """A pixel of what is fetched is several of the map: it reaches over the tile's edge where the area does not."""
-    plan = plan_inputs(output=here / "x.tif", options=EnhanceOptions(bounds=BOX))
+    assert here
     edge = round((others.HALF + 780_000) / others.METRES / 65_536) * 65_536
     assert edge % 5
     west, north = pyproj.Transformer.from_crs(3857, 4326, always_xy=True).transform(
         (edge + 0.1) * others.METRES - others.HALF, 5_800_000
     )
     place = Place(bounds=(west, north - 0.01, west + 0.01, north), buffer=0)
-    assert len(PREVIEWS["canopy"](replace(plan, place=place))["tiles"]) == 2
+    assert len(AHEAD["canopy"](place).tiles) == 2
 
 
 @pytest.mark.parametrize(
