@@ -7,6 +7,7 @@ from jspsr_cli.errors import MissingExtra
 # The modules that each extra of pyproject.toml brings and the code imports.
 EXTRAS = {
     "train": ("lightning", "matplotlib", "PIL", "pydantic", "tensorboard", "yaml"),
+    "report": ("jinja2", "matplotlib"),
     "evaluate": ("skimage", "xdem"),
 }
 

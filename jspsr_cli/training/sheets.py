@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jspsr_cli.pictures.colours import Colours, coloured, coloured_difference
 from jspsr_cli.scaling import CANOPY_MAX, HeightScale
-from jspsr_cli.training.pictures import Colours, coloured, coloured_difference
 from jspsr_cli.types import FloatArray
 from jspsr_models.files import appearing
 from jspsr_models.inputs import GUIDE_CHANNELS

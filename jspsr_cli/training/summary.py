@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import LightSource
 from matplotlib.image import imsave
 from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed, UnreadableRaster
+from jspsr_cli.pictures.colours import Colours, coloured, coloured_difference
+from jspsr_cli.pictures.relief import greys, light
 from jspsr_cli.raster.landuse import CLASS_NAMES
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
 from jspsr_cli.training.config import DEM_LAYERS
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH, files_by_id, natural
-from jspsr_cli.training.pictures import Colours, coloured, coloured_difference
 from jspsr_cli.training.places import HEIGHT_LAYERS
 from jspsr_cli.training.results import OMISSIONS, PlaceResult
 from jspsr_cli.types import FloatArray
@@ -28,12 +28,6 @@ PICTURES, FOLDERS = 3, 24
 
 # Metres of canopy that are shown darkest.
 TALLEST = 25.0
-
-# Darkest and lightest percentile of all hillshades of a sample, which are so told apart and can be compared.
-SHADES = (1.0, 99.0)
-
-# Of level ground no shades are made of rounding: so much is a slope of half a degree.
-LEAST_SHADES = 0.01
 
 # Samples left out that a place lists by name.
 LISTED = 500
@@ -160,24 +154,14 @@ def _figure(caption: str, colours: Colours) -> str:
 
 def _tiles(pixels: dict[str, FloatArray], files: dict[str, RasterFile]) -> dict[str, Colours]:
     """A picture of each layer of a sample."""
-    shades = {
-        layer: _shade(values[0], files[layer].transform.a) for layer, values in pixels.items() if layer in HEIGHT_LAYERS
+    lights = {
+        layer: light(values[0], files[layer].transform.a) for layer, values in pixels.items() if layer in HEIGHT_LAYERS
     }
-    known = np.concatenate([shade[np.isfinite(shade)] for shade in shades.values()])
-    dark, light = np.percentile(known, SHADES) if known.size else (0.0, 1.0)
-    spread = max(light - dark, LEAST_SHADES)
+    dark, spread = greys(lights.values())
     return {
-        layer: coloured("gray", (shades[layer] - dark) / spread) if layer in shades else _tile(layer, values)
+        layer: coloured("gray", (lights[layer] - dark) / spread) if layer in lights else _tile(layer, values)
         for layer, values in pixels.items()
     }
-
-
-def _shade(heights: FloatArray, across: float) -> FloatArray:
-    """The light on a slope, to 1, from the north-west as on maps; matplotlib's stretches each picture by itself."""
-    down, right = np.gradient(heights, across)
-    east, north, up = LightSource().direction
-    light: FloatArray = (up - east * right + north * down) / np.sqrt(1 + right**2 + down**2)
-    return light
 
 
 def _tile(layer: str, values: FloatArray) -> Colours:

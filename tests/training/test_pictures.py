@@ -10,9 +10,9 @@ from matplotlib.image import imread
 
 from jspsr_cli.assess.distribution import plot_errors
 from jspsr_cli.assess.metrics import Pool
+from jspsr_cli.pictures.colours import SMALLEST_DIFFERENCE, Colours, coloured_difference
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.training import sheets
-from jspsr_cli.training.pictures import SMALLEST_DIFFERENCE, Colours, coloured_difference
 from jspsr_cli.training.sheets import picture_sheet
 from jspsr_cli.types import FloatArray
 

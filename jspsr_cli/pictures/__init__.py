@@ -1,0 +1,1 @@
+"""What is looked at: colours, light and shade of rasters."""
