@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from jspsr_cli.assess.evaluation import evaluate
     from jspsr_cli.estimate import EnhanceEstimate, estimate_enhance
     from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
+    from jspsr_cli.pictures.preview import preview
+    from jspsr_cli.pictures.shown import Preview
     from jspsr_cli.pipeline import enhance
     from jspsr_cli.report import EnhanceReport
     from jspsr_cli.request import EnhanceOptions
@@ -17,14 +19,16 @@ __all__ = [
     "EnhanceEstimate",
     "EnhanceOptions",
     "EnhanceReport",
+    "Evaluation",
+    "Preview",
     "__version__",
     "enhance",
     "estimate_enhance",
+    "evaluate",
     "fetch_inputs",
     "plan_inputs",
+    "preview",
 ]
-__all__ = ["EnhanceEstimate", "EnhanceOptions", "EnhanceReport", "Evaluation", "__version__", "enhance",
-           "estimate_enhance", "evaluate"]  # fmt: skip
 
 _LAZY = {
     "enhance": "pipeline",
@@ -36,6 +40,8 @@ _LAZY = {
     "fetch_inputs": "fetch.inputs",
     "evaluate": "assess.evaluation",
     "Evaluation": "assess.evaluated",
+    "preview": "pictures.preview",
+    "Preview": "pictures.shown",
 }
 
 

@@ -29,3 +29,6 @@ DEFAULT_RESOLUTION = 8.0
 # Earth Obs. Remote Sens. 2022, 15, 6456-6472). A block has to be larger than that, and 1 km2 still has to hold ten.
 # Over Bilbao, a city in hills, intervals are twice as wide as with 75 m, and an eighth to a quarter wider with 500 m.
 DEFAULT_BLOCK = 300.0
+
+# In pixels, of pictures: what a screen shows at once, and below which neither letters nor ground can be told apart.
+DEFAULT_PREVIEW_SIZE, SMALLEST_PREVIEW_SIZE = 1600, 400

@@ -28,6 +28,7 @@ COMMANDS = {
     "fetch-fabdem": "Fetch the 30 m bare-earth DEM of an area, FABDEM.",
     "fetch-canopy": "Fetch the canopy heights of an area, by Meta and WRI.",
     "enhance": "Make a bare-earth DEM from a global DEM and guides.",
+    "preview": "Draw rasters side by side, and how two differ.",
     "prepare": "Make a training set of terrain models, DEMs and guides.",
     "simulate": "Make a training set of scenes that are made up.",
     "train": "Train the network on your own or the paper's data.",

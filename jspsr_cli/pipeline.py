@@ -30,7 +30,7 @@ from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
 from jspsr_cli.raster.writer import publish
 from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
-from jspsr_cli.request import EnhanceOptions, Inputs, Weights
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights, picture_of
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
 from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
@@ -74,9 +74,25 @@ def enhance(
         plan = plan_enhance(inputs, output=Path(output) if output else None, weights=weights, options=chosen)
         if already_done(plan):
             _discard_leftovers(plan)
-            return report_of(plan, None, seconds=time.monotonic() - started)
+            return _drawn(plan, report_of(plan, None, seconds=time.monotonic() - started))
         outcome = run(plan, progress=progress)
-        return report_of(plan, outcome, seconds=time.monotonic() - started)
+        return _drawn(plan, report_of(plan, outcome, seconds=time.monotonic() - started))
+
+
+def _drawn(plan: Plan, report: EnhanceReport) -> EnhanceReport:
+    """`report` with the preview, if one is asked for: the output is there, so that it fails is a warning only."""
+    picture = picture_of(plan.output)
+    if not plan.options.preview:
+        return report
+    if report.already_done and picture.exists() and picture.stat().st_mtime >= plan.output.stat().st_mtime:
+        return replace(report, preview=str(picture))
+    from jspsr_cli.pictures.enhanced import draw_enhanced  # matplotlib, which only pictures need
+
+    try:
+        drawn = draw_enhanced(plan, picture)
+    except JspsrError as error:
+        return replace(report, warnings=(*report.warnings, f"there is no preview: {str(error).rstrip('.')}"))
+    return replace(report, preview=drawn.output, warnings=(*report.warnings, *drawn.warnings))
 
 
 def inputs_of(dem: str | Path | Sequence[str | Path], **guides: Sequence[str | Path]) -> Inputs:

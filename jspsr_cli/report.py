@@ -55,6 +55,7 @@ class RunFacts:
     """What a run was. Lengths in metres, shares (`guide_gaps`, `resumed_at`) from 0 to 1, `seconds` of wall clock.
 
     `pixels_per_second` are those of the grid that this run worked on, voids included.
+    `preview` is the picture that was asked for.
     """
 
     output: str
@@ -73,6 +74,7 @@ class RunFacts:
     seconds: float
     pixels_per_second: int
     warnings: tuple[str, ...]
+    preview: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -82,15 +84,16 @@ class EnhanceReport(Tally, RunFacts):
     @property
     def summary(self) -> str:
         """The run in one line for people."""
+        drawn = f", preview in {Path(self.preview).name}" if self.preview else ""
         if self.already_done:
-            return f"{self.output} is there already, made by this command of these inputs."
+            return f"{self.output} is there already, made by this command of these inputs{drawn}."
         area = self.pixels_written * self.resolution**2 / 1e6
         beyond = f"{self.windows_beyond_training} of {self.windows} windows with more relief than trained for"
         resumed = f" (the first {self.resumed_at:.0%} was there)" if self.resumed_at else ""
         return (
             f"{Path(self.output).name}: {area:,.2f} km2, {self.pixels_written:,} pixels of {self.resolution:g} m, "
             f"{self.guide_gaps:.1%} without guide, {beyond}, {self.seconds:,.1f} s{resumed}, "
-            f"{self.pixels_per_second:,} pixels/s on {self.device}"
+            f"{self.pixels_per_second:,} pixels/s on {self.device}{drawn}"
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from jspsr_cli.errors import InvalidOption, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP
+from jspsr_cli.pictures.asked import check_picture
 from jspsr_cli.predict import Predictor
 from jspsr_cli.raster.writer import check_output
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
@@ -43,6 +44,7 @@ class EnhanceOptions:
     water: Water = "keep"
     overwrite: bool = False
     restart: bool = False
+    preview: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.stretch or (0, 1)
@@ -76,11 +78,22 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
     Raises:
         OutputNotWritable, OutputExists: the output's folder takes no file, or the output is an input.
         InvalidOption: options that contradict each other, or no guide.
+        MissingExtra: what draws a preview is not installed.
     """
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
     check_output(output)
     check_distinct(output, [*inputs.paths, *others])
     _check_options(inputs, options)
+    if options.preview:
+        if picture_of(output) == output:
+            raise InvalidOption(f"The output {output} is a GeoTIFF, and {output} would be its preview: let it end with "
+                                ".tif.")  # fmt: skip
+        check_picture(picture_of(output))
+
+
+def picture_of(output: Path) -> Path:
+    """Where the preview of `output` lies."""
+    return output.with_suffix(".png")
 
 
 def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import jspsr_cli
 from jspsr_cli import __version__, errors, main, options
 
 HEAVY = ("torch", "numpy", "rasterio", "rich", "shapely", "pyproj", "scipy", "pydantic", "lightning", "yaml")
@@ -83,6 +84,11 @@ def test_help_answers_in_time() -> None:
         return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
     assert min(seconds() for _ in range(4)) < 0.3
+
+
+def test_all_names_are_there() -> None:
+    assert set(jspsr_cli.__all__) == {*jspsr_cli._LAZY, "__version__"}
+    assert all(hasattr(jspsr_cli, name) for name in jspsr_cli.__all__)
 
 
 def test_help_lists_the_commands_in_order() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rasterio
 
+from jspsr_cli.assess.asked import check_apart, check_report
 from jspsr_cli.assess.bootstrap import draw_blocks, drawn_figures, intervals_of
 from jspsr_cli.assess.counting import OVERALL, Counted, count
 from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation, Offset
@@ -44,6 +45,7 @@ def evaluate(
     block: float = DEFAULT_BLOCK,
     per_sample: bool = False,
     coregister: bool = False,
+    report: str | Path | None = None,
     on_warning: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -58,24 +60,38 @@ def evaluate(
         block: side in metres of the blocks that are drawn for the intervals.
         per_sample: compare by the paper's protocol as well.
         coregister: take the offset of each source against the reference out of it first.
+        report: HTML page to write of it; one of an earlier evaluation is replaced.
         on_warning: called with each warning as soon as it is known; all of them are in the result too.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
         JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
+        OSError: the report cannot be written.
     """
     begun = time.monotonic()
-    if not (block > 0 and math.isfinite(block)):
-        raise InvalidOption(f"A block of {block:g} m cannot be meant: choose a few hundred metres.")
+    _check_block(block)
     if per_sample or coregister:
         require_extra("evaluate")
+    page = Path(report) if report is not None else None
+    if page:
+        check_report(page)
     given = {"reference": reference, "baselines": baselines, "classes": classes, "canopy": canopy}
     with rasterio.Env(**GDAL_OPTIONS), RasterReader() as reader:
         rasters = open_rasters(_paths(prediction), **{name: _paths(paths) for name, paths in given.items()})
+        if page:
+            check_apart(page, rasters.files)
         work = _Evaluating(rasters, reader, block=block, on_warning=on_warning or (lambda _warning: None))
         work.look(coregister=coregister, per_sample=per_sample)
         counted = work.counted(progress or (lambda _share: None))
-        return work.result(counted, coregistered=coregister, per_sample=per_sample, begun=begun)
+        found = work.result(counted, coregistered=coregister, per_sample=per_sample, begun=begun)
+        if page:
+            work.report(page, found, counted)
+        return found
+
+
+def _check_block(block: float) -> None:
+    if not (block > 0 and math.isfinite(block)):
+        raise InvalidOption(f"A block of {block:g} m cannot be meant: choose a few hundred metres.")
 
 
 def _paths(given: Paths) -> tuple[str, ...]:
@@ -181,6 +197,22 @@ class _Evaluating:
             warnings=tuple(self._warnings),
             seconds=round(time.monotonic() - begun, 3),
         )
+
+    def report(self, page: Path, found: Evaluation, counted: Counted) -> None:
+        """Write the page of what was `found`. Raises ReadFailed, OSError."""
+        from jspsr_cli.assess.report import Material, write_report  # with what the extra `report` brings
+
+        options = [f"--block {self._block:g}", *["--per-sample"] * bool(found.samples)]
+        material = Material(
+            rasters=self._rasters,
+            layers=self._layers,
+            grid=self.grid,
+            counted=counted,
+            offsets=self._offsets if found.coregistered else {},
+            reader=self._reader,
+            options=[*options, *["--coregister"] * found.coregistered],
+        )
+        write_report(page, found, material)
 
 
 def _overall(

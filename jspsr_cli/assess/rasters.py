@@ -44,6 +44,12 @@ class Rasters:
         """The first of the sources."""
         return next(iter(self.sources.values()))
 
+    @property
+    def files(self) -> tuple[RasterFile, ...]:
+        """All of them."""
+        groups = (self.reference, *self.sources.values(), *self.guides.values())
+        return tuple(file for files in groups for file in files)
+
 
 def open_rasters(
     prediction: Sequence[str],
@@ -70,7 +76,7 @@ class Layers:
     """The rasters on `grid`; sources that have an offset are put where the reference says."""
 
     def __init__(self, rasters: Rasters, grid: Grid, *, reader: RasterReader, offsets: dict[str, Offset]) -> None:
-        self._heights = {name: HeightLayers(files, _moved(grid, offsets.get(name)), reader=reader, water=False)
+        self._heights = {name: HeightLayers(files, moved(grid, offsets.get(name)), reader=reader, water=False)
                          for name, files in rasters.sources.items()}  # fmt: skip
         self._reference = HeightLayers(rasters.reference, grid, reader=reader, water=False)
         self._up = {name: np.float32(offset.up) for name, offset in offsets.items()}
@@ -93,7 +99,7 @@ class Layers:
         return [f"{name}: {note}" for name, heights in every.items() for note in sorted(heights.notes)]
 
 
-def _moved(grid: Grid, offset: Offset | None) -> Grid:
+def moved(grid: Grid, offset: Offset | None) -> Grid:
     """Where a source that lies off has what the reference has on `grid`."""
     if offset is None:
         return grid

@@ -51,6 +51,8 @@ def _needed(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @options.batch_size
 @options.device
 @options.precision
+@click.option("--preview", is_flag=True,
+              help="Draw the DEM before and after, and the change, beside OUTPUT, as PNG.")  # fmt: skip
 @options.overwrite
 @options.restart
 @options.dry_run

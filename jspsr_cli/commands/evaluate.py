@@ -1,6 +1,7 @@
 """`jspsr evaluate`: how good an elevation model is, against a terrain model that is taken for the truth."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,10 +26,13 @@ from jspsr_cli.console import Console, echo_result, harmless
               help="Add the paper's protocol: samples of 128 pixels of the prediction, PSNR and SSIM.")  # fmt: skip
 @click.option("--coregister", is_flag=True,
               help="Take the offset of each raster against the reference out of it before the comparison.")  # fmt: skip
+@click.option("--report", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write a page with figures, pictures and plots too, such as report.html: one file, to pass on. "
+              "An earlier report is replaced.")  # fmt: skip
 @options.as_json
 @options.verbose
 @options.quiet
-def cli(prediction: tuple[str, ...], as_json: bool, quiet: bool, **choices: Any) -> None:
+def cli(prediction: tuple[str, ...], report: Path | None, as_json: bool, quiet: bool, **choices: Any) -> None:
     """Compare PREDICTION, and baselines, with a finer terrain model.
 
     All are brought to the pixels of the reference by the code of `jspsr enhance`, and compared where all have data:
@@ -37,13 +41,16 @@ def cli(prediction: tuple[str, ...], as_json: bool, quiet: bool, **choices: Any)
 
     \b
     jspsr evaluate dem.tif --reference dtm.tif --baseline cop30.tif --canopy chm.tif
+    jspsr evaluate dem.tif --reference dtm.tif --baseline cop30.tif --report report.html
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli.assess.evaluation import evaluate
     from jspsr_cli.assess.telling import for_people
 
     console = Console(quiet=quiet)
     with console.following("jspsr_cli"), console.share("evaluating") as progress:
-        found = evaluate(prediction, on_warning=console.warn, progress=progress, **choices)
+        found = evaluate(prediction, report=report, on_warning=console.warn, progress=progress, **choices)
+    if report:
+        console.notice(f"report: {report}")
     if as_json:
         echo_result(asdict(found), as_json=True)
         return

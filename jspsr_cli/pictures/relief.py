@@ -35,5 +35,6 @@ def light(heights: FloatArray, across: float, down: float | None = None) -> Floa
 def greys(lights: Iterable[FloatArray]) -> tuple[float, float]:
     """The light that is shown black, and how much more is white, for rasters that are shown together."""
     known = np.concatenate([lit[np.isfinite(lit)] for lit in lights])
-    dark, bright = np.percentile(known, SHADES) if known.size else (0.0, 1.0)
-    return float(dark), max(float(bright - dark), LEAST_SHADES)
+    dark, bright = map(float, np.percentile(known, SHADES) if known.size else (0.0, 1.0))
+    missing = max(0.0, LEAST_SHADES - (bright - dark))  # level ground is neither black nor white
+    return dark - missing / 2, bright - dark + missing

@@ -1,5 +1,6 @@
 """Source rasters: what a file is, before any pixel of it is read."""
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -33,10 +34,11 @@ class RasterFile:
 
     `bands` are the 1-based bands that will be read; `alpha` the band of transparency, if any; `overview` the
     index of the overview that stands in for the full resolution (`transform`, `width`, `height` are then its);
-    `stack` the files of one band each that are read as one file of several bands; `scaling` the factor and the
-    summand that the file gives for stored values, and `unit` what they then count; `crs` is horizontal, `whole_crs`
-    the WKT of the CRS as the file has it, heights included; `made_of` are the local files behind it, sidecars and tiles
-    of a VRT included.
+    `stack` the files of one band each that are read as one file of several bands; `reduction` how many columns and rows
+    of the file are averaged to one of its pixels (`transform`, `width`, `height` are then of these); `scaling` the
+    factor and the summand that the file gives for stored values, and `unit` what they then count; `crs` is horizontal,
+    `whole_crs` the WKT of the CRS as the file has it, heights included; `made_of` are the local files behind it,
+    sidecars and tiles of a VRT included.
     """
 
     path: str
@@ -55,6 +57,7 @@ class RasterFile:
     tags: dict[str, str]
     overview: int | None = None
     stack: tuple["RasterFile", ...] = ()
+    reduction: tuple[float, float] = (1.0, 1.0)
     scaling: tuple[float, float] = (1.0, 0.0)
     unit: str = ""
     whole_crs: str = ""
@@ -204,3 +207,23 @@ def with_overview(file: RasterFile, *, pixel_size: float, at_most: float) -> Ras
     if file.stack or not fitting:
         return file
     return inspect_raster(file.path, overview=max(fitting)).with_bands(file.bands)
+
+
+def reduced(file: RasterFile, factor: int) -> RasterFile:
+    """`file` with squares of about `factor` pixels averaged to one: over the same ground, for the eye only.
+
+    GDAL takes overviews for it where there are some, whatever they were made by.
+    """
+    if factor <= 1:
+        return file
+    width, height = (math.ceil(side / factor) for side in (file.width, file.height))
+    across, down = file.width / width, file.height / height
+    return replace(
+        file,
+        transform=file.transform * Affine.scale(across, down),
+        width=width,
+        height=height,
+        overviews=(),
+        stack=tuple(reduced(band, factor) for band in file.stack),
+        reduction=(across * file.reduction[0], down * file.reduction[1]),
+    )
