@@ -65,7 +65,7 @@ def road(dem: str, guide: str, weights: str) -> dict[str, Any]:
     with timed(times, "imports"):
         from jspsr_cli import pipeline
         from jspsr_cli.raster.strips import aligned_strips
-        from jspsr_cli.raster.writer import publish as original_publish
+        from jspsr_cli.raster.writer import publish_all as original_publish
         from jspsr_cli.unfinished import UnfinishedWork
         from jspsr_models import load_network
     with timed(times, "loading of weights"):
@@ -89,7 +89,7 @@ def road(dem: str, guide: str, weights: str) -> dict[str, Any]:
         for target, name, replacement in (
             (pipeline, "aligned_strips", strips),
             (UnfinishedWork, "append", append),
-            (pipeline, "publish", publish),
+            (pipeline, "publish_all", publish),
         ):
             stack.enter_context(patch.object(target, name, replacement))
         stack.enter_context(timed(whole, "road"))

@@ -34,14 +34,15 @@ WRITING_SECONDS_PER_PIXEL = 0.2e-6
 class EnhanceEstimate:
     """What a run would be, and what it would need. Nothing where the output is `already_done`.
 
-    `resolution` in metres, `area_km2` that of the grid or of the polygon in it; `window` and `overlap` in pixels.
-    `resumed_at` is the share (0 to 1) that is finished; windows, seconds and disk are those of the rest.
-    `windows_at_most`, as those without data are left out. `memory_bytes` is the peak of the process,
-    `device_memory_bytes` that of torch on a CUDA device (None on others). `seconds` of wall clock are those that
-    `EnhanceReport` has, so without the start of Python; None where the trial found no data.
+    `uncertainty` is the second output, if one was asked for; `resolution` in metres, `area_km2` that of the grid or of
+    the polygon in it; `window` and `overlap` in pixels. `resumed_at` is the share (0 to 1) that is finished; windows,
+    seconds and disk are those of the rest. `windows_at_most`, as those without data are left out. `memory_bytes` is the
+    peak of the process, `device_memory_bytes` that of torch on a CUDA device (None on others). `seconds` of wall clock
+    are those that `EnhanceReport` has, so without the start of Python; None where the trial found no data.
     """
 
     output: str
+    uncertainty: str | None
     crs: str
     resolution: float
     bounds: Bounds
@@ -96,16 +97,17 @@ def estimate_enhance(
         wanted = _wanted(plan)
         trial = try_out(plan, wanted)
     grid, windows, left = plan.target.grid, int(wanted[state.strips :].sum()), 1 - state.rows / plan.target.grid.height
+    files = len(plan.outputs)
     seconds = None
     if trial.window_seconds is not None:
         working = together(windows * trial.window_seconds, left * trial.aligning_seconds, plan.device)
-        seconds = planning + working + grid.width * grid.height * WRITING_SECONDS_PER_PIXEL
+        seconds = planning + working + files * grid.width * grid.height * WRITING_SECONDS_PER_PIXEL
     return _report(
         plan,
         windows=windows,
         memory_bytes=trial.memory_bytes,
         device_memory_bytes=trial.device_memory_bytes,
-        disk_bytes=disk_bytes(grid, kept=bytes_kept(plan.output)),
+        disk_bytes=disk_bytes(grid, kept=bytes_kept(plan.output), files=files),
         resumed_at=1 - left,
         seconds=seconds,
         warnings=(*plan.warnings, *trial.warnings),
@@ -127,6 +129,7 @@ def _report(
     grid, area = plan.target.grid, plan.target.area
     return EnhanceEstimate(
         output=str(plan.output),
+        uncertainty=str(plan.uncertainty.path) if plan.uncertainty else None,
         crs=name_of(grid.crs),
         resolution=grid.resolution[0],
         bounds=grid.bounds,

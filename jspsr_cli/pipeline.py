@@ -21,16 +21,17 @@ from jspsr_cli.errors import JspsrError, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import Plan, plan_enhance
-from jspsr_cli.predict import batches_of, windows_of
+from jspsr_cli.predict import WindowInput, batches_of, windows_of
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
-from jspsr_cli.raster.writer import publish
+from jspsr_cli.raster.writer import publish_all
 from jspsr_cli.report import EnhanceReport, Outcome, Tally, report_of
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights, picture_of
+from jspsr_cli.spread import predicted_planes, spread_of
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
 from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
@@ -105,12 +106,14 @@ def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def already_done(plan: Plan) -> bool:
-    """Whether there is nothing to do. Raises OutputExists where the output is another's."""
-    if not plan.output.exists() or plan.options.overwrite:
+    """Whether there is nothing to do. Raises OutputExists where an output is another's."""
+    if plan.options.overwrite:
         return False
-    if not plan.is_done():
-        raise OutputExists(f"{plan.output} exists and is not what this command makes: see --overwrite.")
-    return True
+    there, made = [output for output in plan.outputs if output.path.exists()], plan.made()
+    for output in there:
+        if output not in made:
+            raise OutputExists(f"{output.path} exists and is not what this command makes: see --overwrite.")
+    return len(there) == len(plan.outputs)
 
 
 def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
@@ -131,7 +134,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
             progress(resumed_at)
         with RasterReader() as reader:
             outcome = _predict(plan, work, reader, progress or (lambda _share: None))
-        publish(work.heights, grid, plan.output, tags=plan.tags)
+        # The heights may be there from a run without --uncertainty, or from one that was killed in the last moment.
+        publish_all(work.heights, grid, plan.outputs, made=() if plan.options.overwrite else plan.made())
         work.discard()
     return replace(outcome, resumed_at=resumed_at)
 
@@ -142,7 +146,7 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     (row0, col0), layers = grid.origin, layers_of(plan, reader)
     rows, cols = range(row0, row0 + grid.height), range(col0, col0 + grid.width)
     starts = lattice.starts(cols.start, cols.stop)
-    blender = Blender(lattice, rows=rows, cols=cols, done=state.rows, carry=state.carry)
+    blender = Blender(lattice, rows=rows, cols=cols, planes=plan.planes, done=state.rows, carry=state.carry)
     tally = Tally(**state.counted.get("tally", {}))
     notes, done = set(state.counted.get("notes", [])), state.rows
     strips = aligned_strips(layers, plan.target, lattice, skip=state.strips)
@@ -158,14 +162,14 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
         for count, strip in enumerate(ahead, state.strips + 1):
             # Batches never cross a strip: what is predicted together does not depend on how the work is cut.
             for batch in batches_of(windows_of(strip, starts=starts, size=lattice.size), plan.batch_size):
-                for window, heights in zip(batch, plan.predictor.heights(batch), strict=True):
+                for window, heights in zip(batch, predicted(plan, batch), strict=True):
                     blender.add(window.col, heights)
                 tally.see_windows(batch, highest=plan.predictor.scale.high)
                 share = (batch[-1].col - strip.col) / (strip.dem.shape[1])
                 progress((done + share * (blender.reach(strip.row) - row0 - done)) / grid.height)
             first, blended = blender.finish(strip.row)
-            finished = _finish_rows(blended, strip, first, plan, tally) if len(blended) else blended
-            done = first - row0 + len(blended)
+            finished = _finish_rows(blended, strip, first, plan, tally) if blended.size else blended
+            done = first - row0 + blended.shape[-2]
             notes |= layers.dem.notes
             counted = {"tally": dict(vars(tally)), "notes": sorted(notes)}
             behind.call(work.append, finished, State(strips=count, rows=done, carry=blender.carry, counted=counted))
@@ -173,10 +177,20 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
     return Outcome(tally=tally, notes=(*work.notes, *sorted(notes)), resumed_at=0)
 
 
+def predicted(plan: Plan, batch: Sequence[WindowInput]) -> list[FloatArray]:
+    """Heights in metres of each window of `batch`, (rows, columns), or what `predicted_planes` gives beside them."""
+    return predicted_planes(plan.predictor, batch) if plan.uncertainty else plan.predictor.heights(batch)
+
+
 def unfinished_work(plan: Plan) -> UnfinishedWork:
     """The working folder of `plan`."""
-    carry_shape = (plan.lattice.overlap, plan.target.grid.width)
-    return UnfinishedWork(plan.output, journal_of(plan), carry_shape=carry_shape, restart=plan.options.restart)
+    return UnfinishedWork(
+        plan.output,
+        journal_of(plan),
+        carry_shape=(*plan.planes, plan.lattice.overlap, plan.target.grid.width),
+        restart=plan.options.restart,
+        outputs=len(plan.outputs),
+    )
 
 
 def _discard_leftovers(plan: Plan) -> None:
@@ -197,6 +211,7 @@ def journal_of(plan: Plan) -> Journal:
         + name_of(grid.crs),
         **{f"--{key.replace('_', '-')}": str(value) for key, value in json.loads(tags["JSPSR_OPTIONS"]).items()},
         **{key: value for key, value in tags.items() if key.startswith(("JSPSR_INPUT", "JSPSR_FINGERPRINT"))},
+        **({"--uncertainty": plan.uncertainty.kind} if plan.uncertainty else {}),
     }
     for number, path in enumerate(plan.local_files, 1):
         status = os.stat(path)
@@ -215,17 +230,24 @@ def layers_of(plan: Plan, reader: RasterReader) -> Layers:
 
 
 def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tally: Tally) -> FloatArray:
-    """Finished rows of the output in metres, NaN where it has no data: voids, gaps and water put in."""
+    """Finished rows of the outputs in metres, NaN where they have no data: voids, gaps and water put in.
+
+    They are (rows, columns), or (rows, outputs, columns) with an uncertainty. That has no data either where heights are
+    not the network's but those of the DEM.
+    """
     grid = plan.target.grid
-    rows = slice(first - strip.row, first - strip.row + len(blended))
+    heights = blended[0] if plan.uncertainty else blended
+    rows = slice(first - strip.row, first - strip.row + len(heights))
     cols = slice(grid.origin[1] - strip.col, grid.origin[1] - strip.col + grid.width)
     dem, known, guided = strip.dem[rows, cols], strip.known[rows, cols], strip.guided[rows, cols]
     instead = dem if plan.options.guide_gaps == "dem" else np.nan
-    out: FloatArray = np.where(guided, blended, instead)
+    out: FloatArray = np.where(guided, heights, instead)
+    networks = guided
     if strip.water:
         level, share = (layer[rows, cols] for layer in strip.water)
         wet = shore_weight(share) * ~np.isnan(level)
         out = out + wet * (np.nan_to_num(level) - out)
+        networks = guided & (wet < 1)
     out[~known] = np.nan
     if plan.vertical:
         before = np.isnan(out)
@@ -234,4 +256,7 @@ def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tall
     tally.pixels_known += int(known.sum())
     tally.pixels_without_guide += int((known & ~guided).sum())
     tally.pixels_written += int((~np.isnan(out)).sum())
-    return out
+    if plan.uncertainty is None:
+        return out
+    errors = np.where(networks & ~np.isnan(out), plan.uncertainty.of(spread_of(blended)), np.nan)
+    return np.stack([out, errors], axis=1)

@@ -22,12 +22,14 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of, uncovered
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
-from jspsr_cli.raster.writer import check_disk, is_output_of
-from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_distinct, check_request
+from jspsr_cli.raster.writer import Output, check_disk
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_distinct, check_request, second_output
 from jspsr_cli.scaling import HeightScale
+from jspsr_cli.spread import PLANES, Uncertainty
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.unfinished import bytes_kept
 from jspsr_models import WeightsInfo, default_height_range, load_network
+from jspsr_models.calibration import calibration_of
 from jspsr_models.weights import starter_for
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Plan:
     stretch: tuple[float, float] | None
     options: EnhanceOptions
     tags: dict[str, str]
+    uncertainty: Uncertainty | None
     warnings: tuple[str, ...]
 
     @property
@@ -63,9 +66,20 @@ class Plan:
         """Files whose change changes the output."""
         return _local_files(self.dem, self.guides, self.options)
 
-    def is_done(self) -> bool:
-        """Whether the output exists, was made by this very plan, and is younger than its inputs."""
-        return is_output_of(self.output, self.target.grid, self.tags, made_of=self.local_files)
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """What windows have in front of rows and columns when they are blended."""
+        return (PLANES,) if self.uncertainty else ()
+
+    @property
+    def outputs(self) -> list[Output]:
+        """The files to write, that of the heights first."""
+        heights = Output(self.output, self.tags)
+        return [heights, self.uncertainty.output(self.tags)] if self.uncertainty else [heights]
+
+    def made(self) -> list[Output]:
+        """The outputs that exist, were made by this very plan, and are younger than its inputs."""
+        return [output for output in self.outputs if output.is_there(self.target.grid, made_of=self.local_files)]
 
 
 def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, options: EnhanceOptions) -> Plan:
@@ -81,13 +95,15 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     check_request(inputs, output, weights, options)
     dem = open_dem(inputs.dem)
     guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
-    check_distinct(output, _local_files(dem, guides, options))
+    files = [output, *second_output(options)]
+    for file in files:
+        check_distinct(file, _local_files(dem, guides, options))
     network, info = _load(starter_name(guides, options) if weights is None else weights, options)
     check_guides(info, guides)
     target = _target(dem, guides, info, options)
     # Before pixels are looked at: a box by mistake is the size of the world.
-    if not output.exists() or options.overwrite:
-        check_disk(output, target.grid, kept=bytes_kept(output))
+    if options.overwrite or not all(file.exists() for file in files):
+        check_disk(output, target.grid, kept=bytes_kept(output), files=len(files))
     vertical = _vertical(dem, target, options)
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)
@@ -116,6 +132,7 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         stretch=stretch,
         options=options,
         tags=tags,
+        uncertainty=Uncertainty(files[1], calibration_of(info)) if files[1:] else None,
         warnings=(
             *several_datums(dem),
             *_warnings(info, target, stretch, options),
@@ -255,6 +272,10 @@ def _warnings(
         found.append(
             f"the guide is not 8 bit: its values {stretch[0]:g} to {stretch[1]:g} (2nd and 98th percentile of the "
             "whole) became 0 to 255; choose others with --stretch LO,HI"
+        )
+    if options.uncertainty and not calibration_of(info):
+        found.append(
+            f"the uncertainty is not calibrated for {info.name}: it is the spread of predictions, and errors are larger"
         )
     return found
 

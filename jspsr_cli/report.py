@@ -54,11 +54,13 @@ class Outcome:
 class RunFacts:
     """What a run was. Lengths in metres, shares (`guide_gaps`, `resumed_at`) from 0 to 1, `seconds` of wall clock.
 
+    `uncertainty` is the second output, if one was asked for.
     `pixels_per_second` are those of the grid that this run worked on, voids included.
     `preview` is the picture that was asked for.
     """
 
     output: str
+    uncertainty: str | None
     crs: str
     vertical_datum: str
     resolution: float
@@ -105,6 +107,7 @@ def report_of(plan: Plan, outcome: Outcome | None, *, seconds: float) -> Enhance
     worked = round(grid.width * grid.height * (1 - resumed_at))
     return EnhanceReport(
         output=str(plan.output),
+        uncertainty=str(plan.uncertainty.path) if plan.uncertainty else None,
         crs=name_of(grid.crs),
         vertical_datum=plan.tags[VERTICAL_TAG],
         resolution=grid.resolution[0],

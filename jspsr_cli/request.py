@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jspsr_cli.errors import InvalidOption, OutputExists
+from jspsr_cli.errors import InvalidOption, OutputExists, OutputNotWritable
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.pictures.asked import check_picture
 from jspsr_cli.predict import Predictor
-from jspsr_cli.raster.writer import check_output
+from jspsr_cli.raster.writer import SIDECARS, check_output
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo
+
+# What else is called like an output: GDAL's, and the folders of unfinished work and of what was fetched.
+COMPANIONS = (*SIDECARS, ".partial", ".inputs")
 
 #: a name of the registry, a file, or a network with what is known of it
 Weights = str | Path | tuple[Predictor, WeightsInfo] | None
@@ -24,7 +27,8 @@ class EnhanceOptions:
 
     `resolution` in metres (None: the one the weights were trained at, else 8); `bounds` in degrees where all four
     numbers could be, else in the target CRS; `guide_bands` 1-based; `stretch` the image values that become 0 and
-    255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows.
+    255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows; `uncertainty` is a second
+    GeoTIFF to write.
     """
 
     resolution: float | None = None
@@ -42,6 +46,7 @@ class EnhanceOptions:
     precision: Precision = "auto"
     guide_gaps: GuideGaps = "nodata"
     water: Water = "keep"
+    uncertainty: str | Path | None = None
     overwrite: bool = False
     restart: bool = False
     preview: bool = False
@@ -76,13 +81,15 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
     """Refuse what cannot work, whatever the files hold.
 
     Raises:
-        OutputNotWritable, OutputExists: the output's folder takes no file, or the output is an input.
+        OutputNotWritable, OutputExists: the folder of an output takes no file, or an output is an input.
         InvalidOption: options that contradict each other, or no guide.
         MissingExtra: what draws a preview is not installed.
     """
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
     check_output(output)
     check_distinct(output, [*inputs.paths, *others])
+    for second in second_output(options):
+        _check_second(second, output, [*inputs.paths, *others])
     _check_options(inputs, options)
     if options.preview:
         if picture_of(output) == output:
@@ -94,6 +101,36 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
 def picture_of(output: Path) -> Path:
     """Where the preview of `output` lies."""
     return output.with_suffix(".png")
+
+
+def second_output(options: EnhanceOptions) -> list[Path]:
+    """The file for the uncertainty, where it is asked for. Links are written through, not replaced."""
+    if options.uncertainty is None:
+        return []
+    second = Path(options.uncertainty)
+    return [Path(os.path.realpath(second)) if second.is_symlink() else second]
+
+
+def _check_second(second: Path, output: Path, inputs: Sequence[str]) -> None:
+    """Refuse a name for the uncertainty that cannot be, where the heights go to `output`.
+
+    Raises:
+        OutputNotWritable, OutputExists: as for the output.
+        InvalidOption: both would be, or belong to, the same file.
+    """
+    check_output(second)
+    check_distinct(second, inputs)
+    first, other = (Path(os.path.realpath(path)) for path in (output, second))
+    # Many disks do not tell upper from lower case.
+    names = [str(path).casefold() for path in (first, other)]
+    same = output.exists() and second.exists() and os.path.samefile(first, other)
+    if same or any(a == b + ending for a, b in (names, names[::-1]) for ending in ("", *COMPANIONS)):
+        raise InvalidOption(f"{second} cannot be the uncertainty of {output}: give --uncertainty another name.")
+    # Both get their names when both are whole, which is sure only without copying.
+    if os.stat(first.parent).st_dev != os.stat(other.parent).st_dev:
+        raise OutputNotWritable(
+            f"{second} and {output} lie on different disks, and cannot appear together: put them on the same."
+        )
 
 
 def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from jspsr_cli.pipeline import layers_of
+from jspsr_cli.pipeline import layers_of, predicted
 from jspsr_cli.plan import Plan
 from jspsr_cli.predict import batches_of, windows_of
 from jspsr_cli.raster.align import AlignedLayer
@@ -135,7 +135,7 @@ def _window_seconds(plan: Plan, strip: Strip) -> float | None:
         return None
 
     def predict() -> None:
-        plan.predictor.heights(next(batches_of(windows_of(strip, starts=starts, size=size), plan.batch_size)))
+        predicted(plan, next(batches_of(windows_of(strip, starts=starts, size=size), plan.batch_size)))
 
     return _paced(predict) / len(batch)
 
@@ -202,8 +202,9 @@ def _run_bytes(plan: Plan, layers: Layers) -> int:
     cols = starts_of(plan)[1]
     width = cols[-1] - cols[0] + size
     strips = sum((size + 2 * margin) * (width + 2 * margin) * each for _, margin, each in _reads(plan, layers))
-    blending = (size + FINISHING_ARRAYS * stride) * plan.target.grid.width * FLOAT64
-    waiting = (3 * stride * FLOAT32 + plan.lattice.overlap * FLOAT64) * plan.target.grid.width
+    planes = math.prod(plan.planes)
+    blending = (planes * (size + stride) + FINISHING_ARRAYS * stride) * plan.target.grid.width * FLOAT64
+    waiting = (3 * stride * FLOAT32 + plan.lattice.overlap * FLOAT64) * planes * plan.target.grid.width
     return READING_BYTES + cast(int, GDAL_OPTIONS["GDAL_CACHEMAX"]) + STRIPS_HELD * strips + blending + waiting
 
 

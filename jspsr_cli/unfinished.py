@@ -3,7 +3,8 @@
     jspsr.lock     says that the folder is ours; held by the process at work, and let go by the system if that is killed
     holder.json    which process that is
     journal.json   what the heights are made of: program, weights, inputs, options, grid
-    heights.f32    finished rows from north to south, little-endian float32
+    heights.f32    finished rows from north to south, little-endian float32; of each row first the pixels of the
+                   first output, then those of the second if there is one
     state.npz      how far the work has come; replaced as a whole after every strip
 
 Rows go to the disk before the state that counts them, so what the state counts is there, whatever happens.
@@ -91,7 +92,7 @@ class UnfinishedWork:
 
     Entering takes up what lies there, or begins anew where nothing does or `restart` is asked for. Leaving keeps the
     folder only if it holds finished strips and `discard` was not called. `notes` says what a user should know.
-    `carry_shape` is that of `Blender.carry`; its second number is the width of the output.
+    `carry_shape` is that of `Blender.carry`; its last number is the width of the `outputs`, which are made together.
 
     Raises on entering:
         OutputNotWritable: the folder cannot be made.
@@ -99,13 +100,15 @@ class UnfinishedWork:
         OtherWork: the work in it is made of something else.
     """
 
-    def __init__(self, output: Path, journal: Journal, *, carry_shape: tuple[int, int], restart: bool) -> None:
+    def __init__(
+        self, output: Path, journal: Journal, *, carry_shape: tuple[int, ...], restart: bool, outputs: int = 1
+    ) -> None:
         self.folder = partial_folder(output)
         self.state = State()
         self.notes: list[str] = []
         self._output = output
         self._journal = journal
-        self._carry_shape, self._row_bytes = carry_shape, 4 * carry_shape[1]
+        self._carry_shape, self._row_bytes = carry_shape, 4 * outputs * carry_shape[-1]
         self._restart = restart
         self._lock: FileLock
         self._finished = False
@@ -199,7 +202,9 @@ class UnfinishedWork:
             self.notes.append(f"the work was begun with {was} and finished with {now}: heights differ by rounding")
 
     def append(self, rows: FloatArray, state: State) -> None:
-        """Keep `rows` (rows, columns) in metres, NaN for nodata, and the `state` that they lead to.
+        """Keep `rows` (rows, columns), or (rows, outputs, columns), in metres and the `state` that they lead to.
+
+        NaN is nodata.
 
         Raises:
             WriteFailed: the disk is full, or the folder went away.

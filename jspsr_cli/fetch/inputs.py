@@ -37,7 +37,7 @@ from jspsr_cli.raster.products import common_datum
 from jspsr_cli.raster.sources import short_name
 from jspsr_cli.raster.vertical import parse_datum, vertical_transform
 from jspsr_cli.raster.writer import check_disk, disk_bytes, is_output_of
-from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_request
+from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_request, second_output
 from jspsr_cli.types import Progress
 from jspsr_cli.unfinished import bytes_kept
 from jspsr_models import WeightsInfo, load_network
@@ -85,6 +85,11 @@ class InputsPlan:
         """The arguments of `enhance` and `estimate_enhance`."""
         rest = {"output": self.output, "weights": self.weights, "options": self.options}
         return {"dem": self.inputs.dem, **self.inputs.guides, **rest}
+
+    @property
+    def outputs(self) -> list[Path]:
+        """The files that `enhance` is to write."""
+        return [self.output, *second_output(self.options)]
 
     @property
     def held(self) -> dict[str, dict[str, Any]]:
@@ -250,11 +255,13 @@ def _check_before_fetching(plan: InputsPlan) -> None:
     _check_datum(plan)
     need = disk_needed(plan)
     check_known(plan.folder, purpose="what is fetched")
-    if not output.exists() or options.overwrite:
+    files = plan.outputs
+    if options.overwrite or not all(file.exists() for file in files):
         kept = bytes_kept(output)
         check_disk(output, plan.grid, kept=kept, beside=need - disk_bytes(plan.grid, kept=kept))
-    elif not is_output_of(output, plan.grid, {}, made_of=()):
-        raise OutputExists(f"{output} exists and is not what this command makes: see --overwrite.")
+    for file in files:
+        if file.exists() and not options.overwrite and not is_output_of(file, plan.grid, {}, made_of=()):
+            raise OutputExists(f"{file} exists and is not what this command makes: see --overwrite.")
 
 
 def _check_datum(plan: InputsPlan) -> None:
@@ -273,7 +280,8 @@ def _check_datum(plan: InputsPlan) -> None:
 
 def disk_needed(plan: InputsPlan) -> int:
     """Bytes on the disk that fetching what is missing, and then the output, take at most."""
-    return room_for(plan.ahead.values(), output=disk_bytes(plan.grid, kept=bytes_kept(plan.output)))
+    needed = disk_bytes(plan.grid, kept=bytes_kept(plan.output), files=len(plan.outputs))
+    return room_for(plan.ahead.values(), output=needed)
 
 
 def _busy(output: Path) -> OutputExists:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,9 +28,22 @@ OVERVIEWS = {"overviews": "IGNORE_EXISTING", "overview_resampling": "AVERAGE"}
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 
 
-def disk_bytes(grid: Grid, *, kept: int) -> int:
-    """Bytes on disk that the making of an output on `grid` may take at most, beside what is `kept` of it already."""
-    return int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - kept
+@dataclass(frozen=True)
+class Output:
+    """One file to write: its name, the tags that it carries, and what its band is, in words."""
+
+    path: Path
+    tags: Mapping[str, str]
+    title: str = "bare-earth elevation"
+
+    def is_there(self, grid: Grid, *, made_of: Sequence[str]) -> bool:
+        """Whether it exists as it is meant, see `is_output_of`."""
+        return is_output_of(self.path, grid, self.tags, made_of=made_of)
+
+
+def disk_bytes(grid: Grid, *, kept: int, files: int = 1) -> int:
+    """Bytes on disk that `files` outputs on `grid`, made together, take at most, beside what is `kept` already."""
+    return files * int(grid.width * grid.height * DISK_BYTES_PER_PIXEL) - kept
 
 
 def check_output(output: Path) -> None:
@@ -47,12 +61,12 @@ def check_output(output: Path) -> None:
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
 
 
-def check_disk(output: Path, grid: Grid, *, kept: int, beside: int = 0) -> None:
-    """Raise OutputNotWritable where the disk of `output` has too little room for what `grid` still needs.
+def check_disk(output: Path, grid: Grid, *, kept: int, files: int = 1, beside: int = 0) -> None:
+    """Raise OutputNotWritable where the disk of `output` has too little room for what `files` on `grid` still need.
 
     `beside` are the bytes that the work needs for other things there.
     """
-    need = disk_bytes(grid, kept=kept) + beside
+    need = disk_bytes(grid, kept=kept, files=files) + beside
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
@@ -80,43 +94,68 @@ def publish(
 ) -> None:
     """Make the COG of `rows`, all float32 rows of `grid` in a file, and give it its name; `title` is what they are.
 
-    What it needs on the way lies beside `rows`.
+    Raises as `publish_all`.
+    """
+    publish_all(rows, grid, [Output(output, tags, title)])
+
+
+def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequence[Output] = ()) -> None:
+    """Make COGs of `rows`, and give them their names when all are whole; the first of `outputs` gets its name last.
+
+    `rows` is a file of float32: of each row of `grid` first the pixels of the first output, then those of the next.
+    What is needed on the way lies beside it. Outputs that are `made` already are left as they are.
 
     Raises:
         JspsrError: rows are missing.
         WriteFailed: the disk is full, or the folder went away.
     """
-    finished = rows.with_name("finished.tif")
+    finished = {
+        band: rows.with_name(f"finished.{band}.tif" if band else "finished.tif")
+        for band, output in enumerate(outputs)
+        if output not in made
+    }
+    at = outputs[0].path
     try:
-        if rows.stat().st_size != 4 * grid.width * grid.height:
+        if rows.stat().st_size != 4 * grid.width * grid.height * len(outputs):
             raise JspsrError(f"{rows} does not hold {grid.height} rows of {grid.width}; this is a bug in jspsr.")
-        gdal_copy(describe(rows, grid, tags=tags, title=title), finished, driver="COG", **LAYOUT, **OVERVIEWS)
-        with finished.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(finished, output)
-        for ending in SIDECARS:
-            output.with_name(output.name + ending).unlink(missing_ok=True)
+        for band, path in finished.items():
+            at = outputs[band].path
+            tags, title = outputs[band].tags, outputs[band].title
+            described = describe(rows, grid, tags=tags, title=title, band=band, bands=len(outputs))
+            gdal_copy(described, path, driver="COG", **LAYOUT, **OVERVIEWS)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for band in reversed(finished):
+            at = outputs[band].path
+            os.replace(finished[band], at)
+            for ending in SIDECARS:
+                at.with_name(at.name + ending).unlink(missing_ok=True)
     except GDAL_ERRORS as error:
-        finished.unlink(missing_ok=True)
-        raise WriteFailed(f"{output} cannot be written: {reason(error)}.") from error
+        for path in finished.values():
+            path.unlink(missing_ok=True)
+        raise WriteFailed(f"{at} cannot be written: {reason(error)}.") from error
 
 
-def describe(rows: Path, grid: Grid, *, tags: Mapping[str, str], title: str) -> Path:
-    """Write a VRT beside `rows`, all float32 rows of `grid` in a file, that shows them to GDAL as a raster."""
+def describe(rows: Path, grid: Grid, *, tags: Mapping[str, str], title: str, band: int = 0, bands: int = 1) -> Path:
+    """Write a VRT beside `rows`, all float32 rows of `grid` in a file, that shows them to GDAL as a raster.
+
+    It is one `band`, counted from 0, of `bands` that follow each other in every row.
+    """
     vrt = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     _add(vrt, "SRS", grid.crs.to_wkt())
     _add(vrt, "GeoTransform", ", ".join(repr(value) for value in grid.transform.to_gdal()))
     metadata = _add(vrt, "Metadata")
     for key, value in tags.items():
         _add(metadata, "MDI", value, key=key)
-    band = _add(vrt, "VRTRasterBand", dataType="Float32", band="1", subClass="VRTRawRasterBand")
-    _add(band, "Description", title)
-    _add(band, "UnitType", "metre")
-    _add(band, "NoDataValue", repr(NODATA))
-    _add(band, "SourceFilename", rows.name, relativetoVRT="1")
-    for name, offset in {"ImageOffset": 0, "PixelOffset": 4, "LineOffset": 4 * grid.width}.items():
-        _add(band, name, str(offset))
-    _add(band, "ByteOrder", "LSB")
+    raw = _add(vrt, "VRTRasterBand", dataType="Float32", band="1", subClass="VRTRawRasterBand")
+    _add(raw, "Description", title)
+    _add(raw, "UnitType", "metre")
+    _add(raw, "NoDataValue", repr(NODATA))
+    _add(raw, "SourceFilename", rows.name, relativetoVRT="1")
+    row = 4 * grid.width
+    for name, offset in {"ImageOffset": band * row, "PixelOffset": 4, "LineOffset": bands * row}.items():
+        _add(raw, name, str(offset))
+    _add(raw, "ByteOrder", "LSB")
     described = rows.with_suffix(".vrt")
     described.write_bytes(ElementTree.tostring(vrt, encoding="utf-8"))
     return described

@@ -12,34 +12,44 @@ from jspsr_cli.types import FloatArray
 class Blender:
     """Sums weighted windows and hands out the rows of the output that no later window reaches.
 
+    Windows are planes (size, size), or `planes` of those that are blended alike: then whatever is given and handed out
+    has them in front.
+
     `rows` and `cols` are those of the output. They and the starts of windows are counted from the origin of the
     CRS. Windows come row by row from the north, each row closed by `finish`. To go on after some rows of windows, give
     the output's rows that were finished by then as `done` and what `carry` was as `carry`.
     """
 
     def __init__(
-        self, lattice: Lattice, *, rows: range, cols: range, done: int = 0, carry: FloatArray | None = None
+        self,
+        lattice: Lattice,
+        *,
+        rows: range,
+        cols: range,
+        planes: tuple[int, ...] = (),
+        done: int = 0,
+        carry: FloatArray | None = None,
     ) -> None:
         self._lattice = lattice
         self._rows = rows
         self._cols = cols
         self._done = rows.start + done
         self._weights = np.outer(lattice.weights, lattice.weights)
-        self._sum = np.zeros((lattice.size, len(cols)))
+        self._sum = np.zeros((*planes, lattice.size, len(cols)))
         if carry is not None:
-            self._sum[: lattice.overlap] = carry
+            self._sum[..., : lattice.overlap, :] = carry
 
     @property
     def carry(self) -> FloatArray:
         """After `finish`: the part of the next row of windows that earlier ones reach, (overlap, columns), float64."""
-        return self._sum[: self._lattice.overlap].copy()
+        return self._sum[..., : self._lattice.overlap, :].copy()
 
     def add(self, col: int, heights: FloatArray) -> None:
         """Add the window of the current row that starts at `col`: heights (size, size) in metres."""
         left, right = max(col, self._cols.start), min(col + self._lattice.size, self._cols.stop)
         here = slice(left - self._cols.start, right - self._cols.start)
         there = slice(left - col, right - col)
-        self._sum[:, here] += self._weights[:, there] * heights[:, there]
+        self._sum[..., here] += self._weights[:, there] * heights[..., there]
 
     def reach(self, row: int) -> int:
         """The row before which all is finished once the row of windows that starts at `row` is closed."""
@@ -53,10 +63,10 @@ class Blender:
         is 0 there.
         """
         first, stop = self._done, self.reach(row)
-        finished = self._sum[first - row : stop - row].copy()
+        finished = self._sum[..., first - row : stop - row, :].copy()
         stride = self._lattice.stride
-        self._sum[:-stride] = self._sum[stride:].copy()
-        self._sum[-stride:] = 0
+        self._sum[..., :-stride, :] = self._sum[..., stride:, :].copy()
+        self._sum[..., -stride:, :] = 0
         self._done = stop
         return first, finished
 

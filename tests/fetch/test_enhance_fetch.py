@@ -426,6 +426,16 @@ MISTAKES: dict[str, tuple[list[str], str, str]] = {
     "no such device": ([*words(), "--device", "cuda:7"], "canopy", "cuda:7"),
     "reversed": (["--geometry", "ortho.tif"], "canopy", "cannot be read as a vector file"),
     "the world": (words((-180, -60, 180, 80)), "canopy", "MB free|ends within the area"),
+    "the uncertainty is the guide": (
+        ["--guide", "ortho.tif", "--uncertainty", "ortho.tif"],
+        "image",
+        "ortho.tif is one",
+    ),
+    "the uncertainty is there": (
+        ["--guide", "ortho.tif", "--uncertainty", "canopy.safetensors"],
+        "image",
+        "canopy.safetensors exists and is not what this command makes",
+    ),
     "the output is the guide": (["--guide", "dem.tif", "-o", "dem.tif"], "image", "dem.tif"),
 }
 

@@ -16,12 +16,14 @@ UNKNOWN = "memory, time and gaps in the data are known only when the inputs are 
 class FetchEstimate:
     """What `enhance` would make, and what it would fetch for that, by role.
 
-    `weights` and `trained_on` are what `enhance` would use. `resolution` in metres, `bounds` in `crs`. `disk_bytes` are
-    those that fetching and then the output take at most. `fetch` has for each role the file, its tiles and the most
-    bytes that they can take; what the cache has of them is not fetched.
+    `uncertainty` is the second output, if one was asked for. `weights` and `trained_on` are what `enhance` would use.
+    `resolution` in metres, `bounds` in `crs`. `disk_bytes` are those that fetching and then the output take at most.
+    `fetch` has for each role the file, its tiles and the most bytes that they can take; what the cache has of them is
+    not fetched.
     """
 
     output: str
+    uncertainty: str | None
     crs: str
     resolution: float
     bounds: Bounds
@@ -44,6 +46,7 @@ def estimate_fetch(plan: InputsPlan) -> FetchEstimate:
     }
     return FetchEstimate(
         output=str(plan.output),
+        uncertainty=str(plan.outputs[1]) if len(plan.outputs) > 1 else None,
         crs=name_of(grid.crs),
         resolution=grid.resolution[0],
         bounds=grid.bounds,

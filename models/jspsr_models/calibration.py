@@ -1,0 +1,40 @@
+"""How far off heights are where predictions of flipped and turned windows lie so far apart (free of torch)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from jspsr_models.info import WeightsInfo
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The standard error of a height, sqrt(floor^2 + (factor * spread^power)^2), and what it was fitted on, in words.
+
+    `floor`, spread and standard error are in metres; `power` is below 1 where large spreads say less than small ones.
+    """
+
+    floor: float
+    factor: float
+    power: float
+    fitted_on: str
+
+
+# By SHA-256 of the weights, so that it goes with them wherever they lie, and not with others of the same name.
+# Made, and judged, by benchmarks/uncertainty.py.
+CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
+    {
+        # starter-8m-canopy
+        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": Calibration(
+            floor=0.31,
+            factor=3.19,
+            power=0.6,
+            fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
+        ),
+    }
+)
+
+
+def calibration_of(info: WeightsInfo) -> Calibration | None:
+    """What is known of the errors of these weights, or None."""
+    return CALIBRATIONS.get(info.sha256)
