@@ -18,7 +18,8 @@ from typing import Literal
 from jspsr_cli import __version__
 from jspsr_cli.extras import EXTRAS, missing_modules
 from jspsr_models.errors import WeightsError
-from jspsr_models.weights import CACHE_VARIABLE, REGISTRY, WeightsEntry, recorded_sha256, weights_dir
+from jspsr_models.registry import CACHE_VARIABLE, REGISTRY, WeightsEntry, weights_dir
+from jspsr_models.weights import recorded_sha256
 
 #: good; good, but something is left out; something will fail
 State = Literal["ok", "note", "problem"]

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from jspsr_cli import __version__, doctor
 from jspsr_cli.main import cli
-from jspsr_models import weights
-from jspsr_models.weights import WeightsEntry
+from jspsr_models import registry
+from jspsr_models.registry import WeightsEntry
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_damaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_missing_weights_of_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "weights.py"))
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "registry.py"))
     finding = found("starter-8m-canopy")
     assert (finding["state"], finding["value"], finding["remedy"]) == ("problem", "not here", "Install jspsr again.")
     assert found("jspsr-8m-image")["state"] == "ok"

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from jspsr_cli.main import cli
 from jspsr_models import WeightsInfo, identity_checkpoint, save_network, to_released, weights
+from jspsr_models.registry import REGISTRY
 from tests.scenes import cop30, guide_over, heights_of
 
 README = Path(__file__).parents[1] / "README.md"
@@ -44,7 +45,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
                 name: dataclasses.replace(entry, info=dataclasses.replace(entry.info, num_feature=4))
                 if entry.drive_id
                 else entry
-                for name, entry in weights.REGISTRY.items()
+                for name, entry in REGISTRY.items()
             }
         ),
     )

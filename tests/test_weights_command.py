@@ -11,7 +11,7 @@ from jspsr_cli.commands import weights as command
 from jspsr_cli.commands.weights import cli
 from jspsr_cli.main import cli as jspsr
 from jspsr_models import WeightsError, identity_checkpoint, load_network, to_released, weights
-from jspsr_models.weights import REGISTRY, WeightsEntry
+from jspsr_models.registry import REGISTRY, WeightsEntry
 
 
 def run(*arguments: str | Path, code: int = 0) -> Result:
@@ -48,7 +48,8 @@ def pulled(cache: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> st
 def test_list() -> None:
     lines = run("list").stdout.splitlines()
     assert lines[0].split() == ["NAME", "GUIDES", "METRES", "RMSE", "HERE", "LICENCE"]
-    assert lines[-3].startswith("jspsr-8m-image-mask  image+mask  8       1.0741  no    no licence")
+    assert lines[-3].split()[:7] == ["jspsr-8m-image-mask", "image+mask", "8", "1.0741", "no", "no", "licence"]
+    assert len({line[: lines[0].index("GUIDES")].rstrip() for line in lines}) == len(lines)  # columns stay apart
     assert len(lines) == 1 + len(REGISTRY)
     listed = json.loads(run("list", "--json").stdout)
     assert list(listed) == list(REGISTRY)

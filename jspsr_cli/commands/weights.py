@@ -10,7 +10,8 @@ from jspsr_cli import options, params
 from jspsr_cli.console import Console, columns, echo_result
 from jspsr_models.errors import WeightsError
 from jspsr_models.info import WeightsInfo
-from jspsr_models.weights import REGISTRY, WeightsEntry, find_entry, pull, recorded_sha256
+from jspsr_models.registry import REGISTRY, WeightsEntry
+from jspsr_models.weights import find_entry, pull, recorded_sha256
 
 
 @click.group("weights")

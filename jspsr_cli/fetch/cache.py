@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from jspsr_cli.errors import FetchFailed, OutputNotWritable
 from jspsr_models.files import appearing
-from jspsr_models.weights import CACHE_VARIABLE, weights_dir
+from jspsr_models.registry import CACHE_VARIABLE, weights_dir
 
 # Seconds between two looks whether what a lock is waited for is still wanted.
 _PATIENCE = 0.2

@@ -16,7 +16,8 @@ from jspsr_models.info import WeightsInfo, default_height_range, parse_metadata
 from jspsr_models.inputs import GUIDE_CHANNELS
 from jspsr_models.network import JSPSR, MAX_NUM_FEATURE, MIN_NUM_FEATURE
 from jspsr_models.reading import read_tensors
-from jspsr_models.weights import WeightsEntry, check_sha256, locate, record_sha256
+from jspsr_models.registry import WeightsEntry
+from jspsr_models.weights import check_sha256, locate, record_sha256
 
 # What a file says about a network and its tensors show: they must agree.
 _STRUCTURE = ("inputs", "num_feature", "propagation")
@@ -35,7 +36,7 @@ def load_network(
 
     Args:
         path_or_name: a file of `save_network`, a checkpoint in the layout of the released ones, or a name in
-            `jspsr_models.weights.REGISTRY`.
+            `jspsr_models.registry.REGISTRY`.
         resolution: of the training grid in metres, for files that do not state it; where the file does not
             state the height range either, it follows from the resolution.
         map_location: device of the network.

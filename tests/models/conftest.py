@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jspsr_models import JSPSR, WeightsError, load_network, to_released, weights
 from jspsr_models.convert import released_name
-from jspsr_models.weights import REGISTRY, WeightsEntry
+from jspsr_models.registry import REGISTRY, WeightsEntry
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -15,7 +15,8 @@ import torch
 from jspsr_models import JSPSR, WeightsError, load_network, to_released, weights
 from jspsr_models.download import download_url
 from jspsr_models.errors import DownloadFailed, WeightsChanged, WeightsNotWritten
-from jspsr_models.weights import WeightsEntry, pull, recorded_sha256
+from jspsr_models.registry import WeightsEntry
+from jspsr_models.weights import pull, recorded_sha256
 
 FillNetwork = Callable[..., JSPSR]
 NAME = "tiny"

@@ -8,7 +8,8 @@ import pytest
 from jspsr_models import load_network
 from jspsr_models.errors import UnknownWeights, WeightsNotPulled
 from jspsr_models.inputs import VALID_INPUTS
-from jspsr_models.weights import REGISTRY, WeightsEntry, locate, pull, weights_dir
+from jspsr_models.registry import REGISTRY, WeightsEntry, weights_dir
+from jspsr_models.weights import locate, pull
 
 NAME = "tiny"
 

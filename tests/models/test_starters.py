@@ -9,8 +9,9 @@ import torch
 from jspsr_models import WeightsError, WeightsInfo, load_network, save_network
 from jspsr_models.errors import WeightsNotWritten
 from jspsr_models.info import NOT_STATED
-from jspsr_models.saving import HALVED
-from jspsr_models.weights import REGISTRY, WeightsEntry, locate, starter_for
+from jspsr_models.registry import REGISTRY, WeightsEntry
+from jspsr_models.saving import is_halved
+from jspsr_models.weights import locate, starter_for
 from tests.models.conftest import FillNetwork
 
 STARTERS = [entry for entry in REGISTRY.values() if entry.package_file]
@@ -19,7 +20,7 @@ MOST_BYTES = 6_000_000
 
 
 def test_there_are_some() -> None:
-    assert {("canopy",)} <= {entry.info.inputs for entry in STARTERS}
+    assert {("canopy",), ("image", "canopy")} <= {entry.info.inputs for entry in STARTERS}
 
 
 @pytest.mark.parametrize("entry", STARTERS, ids=lambda entry: entry.info.name)
@@ -75,12 +76,15 @@ def test_half_precision(fill_network: FillNetwork, tmp_path: Path) -> None:
     saved = save_network(network, tmp_path / "half.safetensors", info, half=True)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("single", "half")]
     assert sizes[1] < 0.6 * sizes[0]
+    assert not any(
+        is_halved(name, tensor) for name, tensor in network.state_dict().items() if name.startswith("output")
+    )
     loaded, said = load_network(shutil.copy(tmp_path / "half.safetensors", tmp_path / "copy.safetensors"))
     assert said == saved
     for name, before in network.state_dict().items():
         after = loaded.state_dict()[name]
         assert after.dtype == before.dtype
-        assert torch.equal(after, before.half().float() if before.numel() >= HALVED else before), name
+        assert torch.equal(after, before.half().float() if is_halved(name, before) else before), name
 
 
 def test_weights_that_half_precision_does_not_hold(fill_network: FillNetwork, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from jspsr_cli.errors import InvalidConfig
 from jspsr_cli.training.reading import read_config
-from jspsr_models.weights import REGISTRY
+from jspsr_models.registry import REGISTRY
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -1,0 +1,156 @@
+"""Known weights: those that come with the package and those that the paper's authors released (free of torch)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import platformdirs
+
+from jspsr_models.info import WeightsInfo, default_height_range
+
+# Folder of everything that is cached, in place of the platform's own.
+CACHE_VARIABLE = "JSPSR_CACHE"
+
+
+def weights_dir() -> Path:
+    """Return the folder of pulled weights (it need not exist)."""
+    cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("jspsr", appauthor=False)
+    return Path(cache) / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """Weights known by name.
+
+    Args:
+        info: what they are; `info.sha256` is empty where the publisher gives none, and then recorded in the
+            cache on first use.
+        drive_id: file on the publisher's public drive, or None if the weights come with the package.
+        package_file: path inside the package, or None if they are pulled.
+        rmse: published error on the validation cities, in metres.
+        psnr: published peak signal-to-noise ratio there, in dB.
+    """
+
+    info: WeightsInfo
+    drive_id: str | None = None
+    package_file: str | None = None
+    rmse: float | None = None
+    psnr: float | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, or will lie once pulled."""
+        if self.package_file is not None:
+            return Path(__file__).parent / self.package_file
+        return weights_dir() / f"{self.info.name}.pt"
+
+
+def _released(
+    name: str, drive_id: str, *, inputs: tuple[str, ...], resolution: float, rmse: float, psnr: float
+) -> WeightsEntry:
+    info = WeightsInfo(
+        name=name,
+        sha256="",
+        inputs=inputs,
+        num_feature=32,
+        resolution=float(resolution),
+        height_range=default_height_range(resolution),
+        window=128,
+        licence="no licence published by the authors; not redistributed",
+        attribution="Cai & Wilson, Remote Sensing 2025, 17(21), 3591",
+        trained_on=f"DFC30, 13 French cities: Copernicus GLO-30 to RGE ALTI at {resolution:g} m",
+        simulated=False,
+    )
+    return WeightsEntry(info=info, drive_id=drive_id, rmse=rmse, psnr=psnr)
+
+
+def _starter(
+    name: str, sha256: str, *, inputs: tuple[str, ...], resolution: float, trained_on: str, accuracy: str
+) -> WeightsEntry:
+    info = WeightsInfo(
+        name=name,
+        sha256=sha256,
+        inputs=inputs,
+        num_feature=8,
+        resolution=float(resolution),
+        height_range=default_height_range(resolution),
+        window=128,
+        licence="Apache-2.0",
+        attribution="jspsr; trained among others on Bilbao: PNOA-LiDAR, IGN Spain, CC BY 4.0",
+        trained_on=trained_on,
+        simulated=True,
+        accuracy=accuracy,
+    )
+    return WeightsEntry(info=info, package_file=f"starters/{name}.safetensors")
+
+
+# What `enhance` takes where no weights are named: made as configs/README.md says, judged by benchmarks/starters.py.
+_STARTERS = (
+    _starter(
+        "starter-8m-canopy",
+        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40",
+        inputs=("canopy",),
+        resolution=8,
+        trained_on=(
+            "3,600 simulated scenes of 1 km and Bilbao under simulated sensors: COP30 and canopy map to terrain at 8 m"
+        ),
+        accuracy=(
+            "RMSE in metres under simulated COP30 without tile-wide bias, bicubic: with an exact canopy map / "
+            "with one as wrong as the global one. Alexandria 3.11: 1.13 / 1.25. Autzen 1.79: 1.13 / 1.28. Forest "
+            "strip 8.71: 1.58 / 2.56. Plouezoch 2.28: 1.12 / 1.18. Marans 1.48: 0.66 / 0.72. Simulated scenes "
+            "4.19: 1.10 / 1.32"
+        ),
+    ),
+    _starter(
+        "starter-8m-image-canopy",
+        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85",
+        inputs=("image", "canopy"),
+        resolution=8,
+        trained_on=(
+            "3,600 simulated scenes of 1 km and Bilbao under simulated sensors: COP30, orthophoto and canopy map "
+            "to terrain at 8 m"
+        ),
+        accuracy=(
+            "RMSE in metres under simulated COP30 without tile-wide bias, bicubic: with an exact canopy map / "
+            "with one as wrong as the global one. Autzen 1.66: 1.08 / 1.14. Simulated scenes 3.04: 0.96 / 1.10"
+        ),
+    ),
+)
+
+# The checkpoints released by the paper's authors, with the figures they publish.
+_ENTRIES = (
+    _released(
+        "jspsr-8m-image",
+        "1zjz-iz4hs5A0LI-BzXdfSC0NUryl3JIi",
+        inputs=("image",),
+        resolution=8,
+        rmse=1.1087,
+        psnr=58.4640,
+    ),
+    _released(
+        "jspsr-8m-image-mask",
+        "17JdRqSP6mwAg5iQzwB2vs5KY6g3toSgB",
+        inputs=("image", "mask"),
+        resolution=8,
+        rmse=1.0741,
+        psnr=58.7396,
+    ),
+    _released(
+        "jspsr-3m-image",
+        "1vDUA6iQYkVGasI5zYsAmCWOZd-SYqh3_",
+        inputs=("image",),
+        resolution=3,
+        rmse=1.1197,
+        psnr=58.4157,
+    ),
+    _released(
+        "jspsr-3m-image-mask",
+        "1idGvgDARTF_mTjTWMj78jGcnk3DrcuEy",
+        inputs=("image", "mask"),
+        resolution=3,
+        rmse=1.1150,
+        psnr=58.4524,
+    ),
+)
+REGISTRY = MappingProxyType({entry.info.name: entry for entry in (*_STARTERS, *_ENTRIES)})
