@@ -6,8 +6,12 @@ The calibration (`jspsr_models.calibration`) is that under which the errors on t
 likely (Gaussian). Then, for these, for other simulated scenes and for real sites under simulated sensors: RMSE, the RMS
 of the standard errors, shares of errors within one and two of them (68 % and 95 % of Gaussian ones), RMSE and standard
 errors on open ground and elsewhere, how well errors and standard errors agree in rank, and standard error and RMSE by
-tenths of the pixels. COP30 has no tile-wide bias, which no spread can show, unless `--biased`. Canopy maps are as wrong
-as the global one, or `--map exact`. With `--mean`, also RMSE of the mean of all predictions in place of the first.
+tenths of the pixels. `one number` sets beside them what needs no second run: one standard error for all pixels, the
+RMSE of the scenes fitted on. The mean log-likelihood of a pixel's error (higher is better) and its continuous ranked
+probability score in metres (lower is better; Gneiting and Raftery, J. Am. Stat. Assoc. 2007, 102, 359-378) are given
+with standard errors, then with the one number. COP30 has no tile-wide bias, which no spread can show, unless
+`--biased`. Canopy maps are as wrong as the global one, or `--map exact`. With `--mean`, also RMSE of the mean of all
+predictions in place of the first.
 
 What was computed is kept in the folder, and read from there the next time: take one for each set of weights.
 """
@@ -136,7 +140,7 @@ def fitted(pixels: Pixels) -> Calibration:
 def of_logs(logs: FloatArray) -> Calibration:
     """The calibration of the logarithms of its numbers, which may be any."""
     floor, factor, power = (float(value) for value in np.exp(logs))
-    return Calibration(floor, factor, power, fitted_on="")
+    return Calibration(floor, factor, power, fitted_on="", resolution=8.0, window=128, overlap=0.25, product="")
 
 
 def rms(values: FloatArray) -> float:
@@ -150,8 +154,20 @@ def reliability(pixels: Pixels, sigma: FloatArray) -> FloatArray:
     return np.array([(rms(sigma[part]), rms(pixels["error"][part])) for part in parts])
 
 
-def said(name: str, pixels: Pixels, sigma: FloatArray) -> str:
-    """A line for people."""
+def likelihood(error: FloatArray, sigma: FloatArray | float) -> float:
+    """Mean logarithm of the density of errors, were they Gaussian with the standard errors `sigma`."""
+    return float(np.mean(stats.norm.logpdf(error, scale=sigma)))
+
+
+def score(error: FloatArray, sigma: FloatArray | float) -> float:
+    """Mean continuous ranked probability score of the same, in metres."""
+    off = error / sigma
+    scores = off * (2 * stats.norm.cdf(off) - 1) + 2 * stats.norm.pdf(off) - 1 / np.sqrt(np.pi)
+    return float(np.mean(sigma * scores))
+
+
+def said(name: str, pixels: Pixels, sigma: FloatArray, constant: float) -> str:
+    """A line for people; `constant` is the one standard error for all pixels, NaN for none."""
     error, ground = pixels["error"], pixels["open"].astype(bool)
     off = np.abs(error) / sigma
     shares = f"within 1 {np.mean(off < 1):.0%} 2 {np.mean(off < 2):.0%}"
@@ -162,9 +178,17 @@ def said(name: str, pixels: Pixels, sigma: FloatArray) -> str:
         for kind, where in (("open", ground), ("other", ~ground))
     )
     bins = " ".join(f"{expected:.2f}:{found:.2f}" for expected, found in reliability(pixels, sigma))
+    one = "" if np.isnan(constant) else f" | one number {compared(error, sigma, constant)}"
     return (
-        f"{name:11} RMSE {rms(error):.2f} sigma {rms(sigma):.2f} | {shares} | {cells} | rank {rank:.2f}{mean} | {bins}"
+        f"{name:11} RMSE {rms(error):.2f} sigma {rms(sigma):.2f} | {shares} | {cells} | rank {rank:.2f}{mean}{one}"
+        f" | {bins}"
     )
+
+
+def compared(error: FloatArray, sigma: FloatArray, constant: float) -> str:
+    """Likelihood and score with standard errors, and with one for all."""
+    pairs = {"log": likelihood, "CRPS": score}
+    return " ".join(f"{name} {of(error, sigma):.3f} {of(error, constant):.3f}" for name, of in pairs.items())
 
 
 def plotted(lines: dict[str, FloatArray], path: Path) -> None:
@@ -202,10 +226,11 @@ def main() -> None:
     resolution, known = info.resolution or 8.0, calibration_of(info) if asked.known else None
     asked.store.mkdir(exist_ok=True)
     lines: dict[str, Pixels] = {}
+    constant = float("nan")
     if known is None:
         lines["fitted on"] = gathered("fit", scenes(asked.scenes, FIT_SEED, resolution), FIT_SEED, 1, asked)
-        known = fitted(lines["fitted on"])
-    print(f"floor {known.floor:.3f} m, factor {known.factor:.3f}, power {known.power:.3f}")
+        known, constant = fitted(lines["fitted on"]), rms(lines["fitted on"]["error"])
+    print(f"floor {known.floor:.3f} m, factor {known.factor:.3f}, power {known.power:.3f}, one number {constant:.3f} m")
     judged = scenes(asked.scenes, JUDGED_SEED, resolution)
     lines["simulated"] = gathered("simulated", judged, JUDGED_SEED, 1, asked)
     for words in asked.site:
@@ -214,7 +239,7 @@ def main() -> None:
     curves = {}
     for name, pixels in lines.items():
         sigma = Uncertainty(Path(), known).of(pixels["spread"])
-        print(said(name, pixels, sigma), flush=True)
+        print(said(name, pixels, sigma, constant), flush=True)
         curves[name] = reliability(pixels, sigma)
     if asked.plot:
         plotted(curves, asked.plot)

@@ -21,6 +21,9 @@ DEFAULT_CACHE_SIZE = 2.0
 # metres are worth their decimals, and fine enough for outputs of 3 m.
 DEFAULT_CANOPY_RESOLUTION = 4.0
 
+# Weights see trees and houses at the size that they were trained on; the paper's 8 m set has pixels of 7.8 m.
+RESOLUTION_SLACK = 0.25
+
 # In metres, where neither the user nor the weights say otherwise.
 DEFAULT_RESOLUTION = 8.0
 

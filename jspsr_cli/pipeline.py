@@ -26,6 +26,7 @@ from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import paths_of
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips
 from jspsr_cli.raster.water import shore_weight
 from jspsr_cli.raster.writer import publish_all
@@ -82,27 +83,22 @@ def enhance(
 
 def _drawn(plan: Plan, report: EnhanceReport) -> EnhanceReport:
     """`report` with the preview, if one is asked for: the output is there, so that it fails is a warning only."""
-    picture = picture_of(plan.output)
     if not plan.options.preview:
         return report
-    if report.already_done and picture.exists() and picture.stat().st_mtime >= plan.output.stat().st_mtime:
-        return replace(report, preview=str(picture))
-    from jspsr_cli.pictures.enhanced import draw_enhanced  # matplotlib, which only pictures need
-
     try:
-        drawn = draw_enhanced(plan, picture)
-    except JspsrError as error:
-        return replace(report, warnings=(*report.warnings, f"there is no preview: {str(error).rstrip('.')}"))
+        from jspsr_cli.pictures.enhanced import draw_enhanced  # matplotlib, which only pictures need
+
+        drawn = draw_enhanced(plan, picture_of(plan.output))
+    except Exception as error:
+        log.debug("the preview failed", exc_info=True)
+        why = str(error).rstrip(".") if isinstance(error, JspsrError) else f"{type(error).__name__}: {error}"
+        return replace(report, warnings=(*report.warnings, f"there is no preview: {why}"))
     return replace(report, preview=drawn.output, warnings=(*report.warnings, *drawn.warnings))
 
 
 def inputs_of(dem: str | Path | Sequence[str | Path], **guides: Sequence[str | Path]) -> Inputs:
     """The arguments of `enhance` as `Inputs`, kinds of guide that are not given left out."""
-    return Inputs(dem=_paths(dem), guides={name: _paths(paths) for name, paths in guides.items() if paths})
-
-
-def _paths(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
-    return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
+    return Inputs(dem=paths_of(dem), guides={name: paths_of(paths) for name, paths in guides.items() if paths})
 
 
 def already_done(plan: Plan) -> bool:

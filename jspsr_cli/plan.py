@@ -1,7 +1,6 @@
 """Everything that is decided, and checked, before the first pixel is worked on."""
 
 import logging
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from jspsr_cli.checks import before_work, check_pixels
 from jspsr_cli.errors import GuideMismatch, InvalidOption
 from jspsr_cli.guides import GUIDES
-from jspsr_cli.limits import DEFAULT_RESOLUTION, DEFAULT_WINDOW
+from jspsr_cli.limits import DEFAULT_RESOLUTION, DEFAULT_WINDOW, RESOLUTION_SLACK
 from jspsr_cli.predict import Predictor, WindowPredictor, default_batch, resolve_device
 from jspsr_cli.provenance import SIMULATED_NOTICE, input_tags, option_tags, vertical_tags, weights_tags
 from jspsr_cli.raster.boxes import unite, unite_lonlat
@@ -22,20 +21,16 @@ from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster, short_name
 from jspsr_cli.raster.target import Target, TargetRequest, target_of, uncovered
 from jspsr_cli.raster.vertical import VerticalTransform, parse_datum, vertical_transform
-from jspsr_cli.raster.writer import Output, check_disk
+from jspsr_cli.raster.writer import Output, check_disk, written_through
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_distinct, check_request, second_output
 from jspsr_cli.scaling import HeightScale
-from jspsr_cli.spread import PLANES, Uncertainty
+from jspsr_cli.spread import PLANES, Uncertainty, uncertainty_of
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.unfinished import bytes_kept
 from jspsr_models import WeightsInfo, default_height_range, load_network
-from jspsr_models.calibration import calibration_of
 from jspsr_models.weights import starter_for
 
 log = logging.getLogger(__name__)
-
-# Weights see trees and houses at the size that they were trained on; the paper's 8 m set has pixels of 7.8 m.
-RESOLUTION_SLACK = 0.25
 
 # An area drawn by hand reaches a little beyond the data; more than this share is a mistake, or a tile that is missing.
 UNCOVERED = 0.01
@@ -89,15 +84,10 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         InputError: anything that cannot work, see `jspsr_cli.errors`.
         WeightsError: the weights cannot be loaded.
     """
-    output = output or Path(f"{Path(short_name(inputs.dem[0])).stem}_bare_earth.tif")
-    if output.is_symlink():  # written through, not replaced
-        output = Path(os.path.realpath(output))
+    output = written_through(output or Path(f"{Path(short_name(inputs.dem[0])).stem}_bare_earth.tif"))
     check_request(inputs, output, weights, options)
-    dem = open_dem(inputs.dem)
-    guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
     files = [output, *second_output(options)]
-    for file in files:
-        check_distinct(file, _local_files(dem, guides, options))
+    dem, guides = _opened(inputs, files, options)
     network, info = _load(starter_name(guides, options) if weights is None else weights, options)
     check_guides(info, guides)
     target = _target(dem, guides, info, options)
@@ -108,16 +98,9 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
     lattice = Lattice.of_share(options.window or info.window or DEFAULT_WINDOW, options.overlap)
     device = resolve_device(options.device)
     predictor = WindowPredictor(network, scale=_scale(info, target), device=device, precision=options.precision)
-    with before_work(), RasterReader() as reader:
-        stretch = options.stretch or (image_stretch(guides["image"], reader) if "image" in guides else None)
-        doubts = check_pixels(dem, guides, target.grid, reader=reader, stretch=stretch)
-        inherited = input_tags(dem, guides, reader=reader)
-    tags = {
-        **weights_tags(info),
-        **inherited,
-        **vertical_tags(dem, vertical),
-        **_option_tags(target, vertical, lattice, stretch, predictor, options),
-    }
+    stretch, doubts, inherited = _looked_at(dem, guides, target, options)
+    chosen = _option_tags(target, vertical, lattice, stretch, predictor, options)
+    uncertainty = [uncertainty_of(file, info, dem=dem, grid=target.grid, lattice=lattice) for file in files[1:]]
     return Plan(
         dem=dem,
         guides=guides,
@@ -131,15 +114,37 @@ def plan_enhance(inputs: Inputs, *, output: Path | None, weights: Weights, optio
         batch_size=options.batch_size or default_batch(device, lattice.size),
         stretch=stretch,
         options=options,
-        tags=tags,
-        uncertainty=Uncertainty(files[1], calibration_of(info)) if files[1:] else None,
+        tags={**weights_tags(info), **inherited, **vertical_tags(dem, vertical), **chosen},
+        uncertainty=uncertainty[0] if uncertainty else None,
         warnings=(
             *several_datums(dem),
             *_warnings(info, target, stretch, options),
+            *(warning for second in uncertainty for warning in second.warnings),
             *_cover_warnings(target, dem, guides, options),
             *doubts,
         ),
     )
+
+
+def _opened(
+    inputs: Inputs, outputs: Iterable[Path], options: EnhanceOptions
+) -> tuple[tuple[RasterFile, ...], dict[str, tuple[RasterFile, ...]]]:
+    """The DEM and the guides. Raises InputError, also where one of `outputs` is part of one of them."""
+    dem = open_dem(inputs.dem)
+    guides = {name: GUIDES[name].open(paths, options.guide_bands) for name, paths in inputs.guides.items()}
+    for output in outputs:
+        check_distinct(output, _local_files(dem, guides, options))
+    return dem, guides
+
+
+def _looked_at(
+    dem: tuple[RasterFile, ...], guides: dict[str, tuple[RasterFile, ...]], target: Target, options: EnhanceOptions
+) -> tuple[tuple[float, float] | None, list[str], dict[str, str]]:
+    """What pixels tell: the stretch of an orthophoto, doubts, and the tags that say what the inputs are."""
+    with before_work(), RasterReader() as reader:
+        stretch = options.stretch or (image_stretch(guides["image"], reader) if "image" in guides else None)
+        doubts = check_pixels(dem, guides, target.grid, reader=reader, stretch=stretch)
+        return stretch, doubts, input_tags(dem, guides, reader=reader)
 
 
 def _local_files(
@@ -272,10 +277,6 @@ def _warnings(
         found.append(
             f"the guide is not 8 bit: its values {stretch[0]:g} to {stretch[1]:g} (2nd and 98th percentile of the "
             "whole) became 0 to 255; choose others with --stretch LO,HI"
-        )
-    if options.uncertainty and not calibration_of(info):
-        found.append(
-            f"the uncertainty is not calibrated for {info.name}: it is the spread of predictions, and errors are larger"
         )
     return found
 

@@ -22,6 +22,9 @@ from jspsr_models import WeightsInfo
 # PROJ's name of the operation that took the heights to another vertical datum.
 OPERATION_TAG = "JSPSR_VERTICAL_OPERATION"
 
+# What a reader of an output, a picture or a page has to know.
+NOTICE_TAG = "JSPSR_NOTICE"
+
 SIMULATED_NOTICE = "the weights were trained on simulated scenes"
 
 
@@ -39,7 +42,7 @@ def weights_tags(info: WeightsInfo) -> dict[str, str]:
         "JSPSR_WEIGHTS_LICENCE": info.licence,
         "JSPSR_WEIGHTS_ATTRIBUTION": info.attribution,
         "JSPSR_TRAINED_ON": info.trained_on,
-        "JSPSR_NOTICE": SIMULATED_NOTICE if info.simulated else "",
+        NOTICE_TAG: SIMULATED_NOTICE if info.simulated else "",
     }
     # GDAL strips values and drops empty ones: what is found in a finished output must equal what was meant.
     return {key: value.strip() for key, value in tags.items() if value.strip()}

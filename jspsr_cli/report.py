@@ -54,13 +54,14 @@ class Outcome:
 class RunFacts:
     """What a run was. Lengths in metres, shares (`guide_gaps`, `resumed_at`) from 0 to 1, `seconds` of wall clock.
 
-    `uncertainty` is the second output, if one was asked for.
+    `uncertainty` is the second output, if one was asked for, of standard errors (1 sigma) where it is `calibrated`.
     `pixels_per_second` are those of the grid that this run worked on, voids included.
     `preview` is the picture that was asked for.
     """
 
     output: str
     uncertainty: str | None
+    calibrated: bool | None
     crs: str
     vertical_datum: str
     resolution: float
@@ -86,16 +87,21 @@ class EnhanceReport(Tally, RunFacts):
     @property
     def summary(self) -> str:
         """The run in one line for people."""
-        drawn = f", preview in {Path(self.preview).name}" if self.preview else ""
+        beside = ""
+        if self.uncertainty:
+            title = "standard errors" if self.calibrated else "spread of predictions"
+            beside += f", {title} in {Path(self.uncertainty).name}"
+        if self.preview:
+            beside += f", preview in {Path(self.preview).name}"
         if self.already_done:
-            return f"{self.output} is there already, made by this command of these inputs{drawn}."
+            return f"{self.output} is there already, made by this command of these inputs{beside}."
         area = self.pixels_written * self.resolution**2 / 1e6
         beyond = f"{self.windows_beyond_training} of {self.windows} windows with more relief than trained for"
         resumed = f" (the first {self.resumed_at:.0%} was there)" if self.resumed_at else ""
         return (
             f"{Path(self.output).name}: {area:,.2f} km2, {self.pixels_written:,} pixels of {self.resolution:g} m, "
             f"{self.guide_gaps:.1%} without guide, {beyond}, {self.seconds:,.1f} s{resumed}, "
-            f"{self.pixels_per_second:,} pixels/s on {self.device}{drawn}"
+            f"{self.pixels_per_second:,} pixels/s on {self.device}{beside}"
         )
 
 
@@ -108,6 +114,7 @@ def report_of(plan: Plan, outcome: Outcome | None, *, seconds: float) -> Enhance
     return EnhanceReport(
         output=str(plan.output),
         uncertainty=str(plan.uncertainty.path) if plan.uncertainty else None,
+        calibrated=plan.uncertainty.calibration is not None if plan.uncertainty else None,
         crs=name_of(grid.crs),
         vertical_datum=plan.tags[VERTICAL_TAG],
         resolution=grid.resolution[0],

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jspsr_cli.errors import InvalidOption, OutputExists, OutputNotWritable
+from jspsr_cli.errors import InvalidOption, OutputExists
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.pictures.asked import check_picture
 from jspsr_cli.predict import Predictor
-from jspsr_cli.raster.writer import SIDECARS, check_output
+from jspsr_cli.raster.writer import SIDECARS, check_output, check_together, written_through
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo
 
@@ -28,7 +28,7 @@ class EnhanceOptions:
     `resolution` in metres (None: the one the weights were trained at, else 8); `bounds` in degrees where all four
     numbers could be, else in the target CRS; `guide_bands` 1-based; `stretch` the image values that become 0 and
     255; `window` in pixels; `overlap` as a share of the window; `batch_size` in windows; `uncertainty` is a second
-    GeoTIFF to write.
+    GeoTIFF to write, of standard errors (1 sigma).
     """
 
     resolution: float | None = None
@@ -88,31 +88,30 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
     check_output(output)
     check_distinct(output, [*inputs.paths, *others])
+    pictures = [picture_of(output)] if options.preview else []
     for second in second_output(options):
-        _check_second(second, output, [*inputs.paths, *others])
+        _check_second(second, [output, *pictures], [*inputs.paths, *others])
     _check_options(inputs, options)
-    if options.preview:
-        if picture_of(output) == output:
+    for picture in pictures:
+        if picture == output:
             raise InvalidOption(f"The output {output} is a GeoTIFF, and {output} would be its preview: let it end with "
                                 ".tif.")  # fmt: skip
-        check_picture(picture_of(output))
+        check_distinct(picture, [*inputs.paths, *others])
+        check_picture(picture)
 
 
 def picture_of(output: Path) -> Path:
     """Where the preview of `output` lies."""
-    return output.with_suffix(".png")
+    return written_through(output.with_suffix(".png"))
 
 
 def second_output(options: EnhanceOptions) -> list[Path]:
-    """The file for the uncertainty, where it is asked for. Links are written through, not replaced."""
-    if options.uncertainty is None:
-        return []
-    second = Path(options.uncertainty)
-    return [Path(os.path.realpath(second)) if second.is_symlink() else second]
+    """The file for the uncertainty, where it is asked for."""
+    return [] if options.uncertainty is None else [written_through(Path(options.uncertainty))]
 
 
-def _check_second(second: Path, output: Path, inputs: Sequence[str]) -> None:
-    """Refuse a name for the uncertainty that cannot be, where the heights go to `output`.
+def _check_second(second: Path, others: Sequence[Path], inputs: Sequence[str]) -> None:
+    """Refuse a name for the uncertainty that cannot be, where the `others` are written too, heights first.
 
     Raises:
         OutputNotWritable, OutputExists: as for the output.
@@ -120,17 +119,14 @@ def _check_second(second: Path, output: Path, inputs: Sequence[str]) -> None:
     """
     check_output(second)
     check_distinct(second, inputs)
-    first, other = (Path(os.path.realpath(path)) for path in (output, second))
-    # Many disks do not tell upper from lower case.
-    names = [str(path).casefold() for path in (first, other)]
-    same = output.exists() and second.exists() and os.path.samefile(first, other)
-    if same or any(a == b + ending for a, b in (names, names[::-1]) for ending in ("", *COMPANIONS)):
-        raise InvalidOption(f"{second} cannot be the uncertainty of {output}: give --uncertainty another name.")
-    # Both get their names when both are whole, which is sure only without copying.
-    if os.stat(first.parent).st_dev != os.stat(other.parent).st_dev:
-        raise OutputNotWritable(
-            f"{second} and {output} lie on different disks, and cannot appear together: put them on the same."
-        )
+    output = others[0]
+    for other in others:
+        # Many disks do not tell upper from lower case.
+        names = [os.path.realpath(path).casefold() for path in (other, second)]
+        same = other.exists() and second.exists() and os.path.samefile(other, second)
+        if same or any(a == b + ending for a, b in (names, names[::-1]) for ending in ("", *COMPANIONS)):
+            raise InvalidOption(f"{second} cannot be the uncertainty of {output}: give --uncertainty another name.")
+    check_together(output, second)  # both get their names when both are whole, which is sure only without copying
 
 
 def _check_options(inputs: Inputs, options: EnhanceOptions) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ from click.testing import CliRunner
 
 from jspsr_cli import Evaluation, evaluate, extras
 from jspsr_cli.assess import counting, evaluation, offset
-from jspsr_cli.assess.evaluated import Assessed
+from jspsr_cli.assess.bootstrap import FEWEST_BLOCKS
+from jspsr_cli.assess.evaluated import Assessed, Offset
 from jspsr_cli.assess.metrics import compare, sample_metrics
+from jspsr_cli.assess.telling import NAME
 from jspsr_cli.main import cli
 from jspsr_cli.scaling import HeightScale
 from tests.mistakes import check
@@ -138,7 +141,23 @@ def test_the_difference_to_a_baseline_has_intervals_of_its_own(scene: Scene) -> 
         assert difference.figures[name] == pytest.approx(apart)
         assert low < apart < high
     assert difference.intervals["rmse"][1] < 0  # it is better, and that is no chance
-    assert found.blocks == 16  # 1200 x 1040 m
+    assert found.blocks == difference.blocks == 16  # 1200 x 1040 m
+
+
+def test_so_has_that_on_each_kind_of_ground(scene: Scene) -> None:
+    found = scene.evaluate(canopy=[scene["canopy.tif"]])
+    lines = {(line.ground, line.source): line for line in found.grounds}
+    by_ground = {difference.ground: difference for difference in found.ground_differences}
+    assert by_ground.keys() == {ground for ground, _ in lines}
+    for name, difference in by_ground.items():
+        prediction, baseline = lines[name, "dem.tif"], lines[name, "cop.tif"]
+        rmse = prediction.figures.rmse - baseline.figures.rmse
+        assert (difference.partition, difference.baseline) == (prediction.partition, "cop.tif")
+        assert difference.figures["rmse"] == pytest.approx(rmse)
+        assert difference.blocks <= 16
+        assert (difference.blocks >= FEWEST_BLOCKS) == bool(difference.intervals) == bool(prediction.intervals)
+    low, high = by_ground["0 to 2 m"].intervals["rmse"]
+    assert low < by_ground["0 to 2 m"].figures["rmse"] < high < 0
 
 
 def test_the_result_does_not_depend_on_strips(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +209,8 @@ def test_coregister_takes_an_offset_out(tmp_path: Path) -> None:
     for found in (before, after):
         assert found.offsets["off.tif"].east == pytest.approx(10, abs=0.3)
         assert found.offsets["off.tif"].up == pytest.approx(4, abs=0.1)
+    assert not before.warnings
+    assert [text for text in after.warnings if "the vertical one too, was taken out" in text]
     assert before.overall[0].figures.rmse > 4
     assert after.overall[0].figures.rmse < 0.2
 
@@ -259,6 +280,24 @@ def test_the_table_fits_a_terminal_and_json_has_all(scene: Scene) -> None:
     rmse = f"{result['overall'][0]['figures']['rmse']:.3f}"
     assert any(line.startswith("dem.tif") and rmse in line for line in text.stdout.splitlines())
     assert "warning: cop.tif has no data on 1% of the reference" in text.stderr
+
+
+@pytest.mark.parametrize("far", [12.0, 123.4, 7000.0])
+def test_columns_stay_apart_however_far_off_heights_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: float
+) -> None:
+    for name, up in (("dtm.tif", far), ("dem.tif", 0.0), ("cop.tif", 1.1 * far)):
+        raster(tmp_path / name, ground() + up)
+    monkeypatch.setattr(evaluation, "offset_of", lambda *_: Offset(-far, -far, -far, 0.5))
+    done = invoke(tmp_path / "dem.tif", "--reference", tmp_path / "dtm.tif", "--baseline", tmp_path / "cop.tif",
+                  "--block", 150)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if re.match(r"(dem|cop|- cop|  dem|  2.5 %|  97.5 %)", line)]
+    assert len(rows) > 10
+    assert all(re.fullmatch(r"( +(-?\d+(\.\d+)?|-))+", row[NAME:]) for row in rows), "\n".join(rows)
+    assert any("1 SIGMA: standard error" in line for line in lines)
 
 
 def of(name: str, values: Array, **place: Any) -> Callable[[Scene], list[str]]:

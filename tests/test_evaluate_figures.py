@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from jspsr_cli.assess.bins import BINS, ERRORS, SIDE, around, bin_of, coarse_measures, percentile
-from jspsr_cli.assess.bootstrap import FEWEST_BLOCKS, draw_blocks, drawn_figures, intervals_of
+from jspsr_cli.assess.bootstrap import FEWEST_BLOCKS, draw_blocks, drawn_figures, intervals_of, widening
 from jspsr_cli.assess.counting import MOST_BLOCKS, Blocks
+from jspsr_cli.assess.evaluated import Intervals
 from jspsr_cli.assess.ground import PARTITIONS, slope
 from jspsr_cli.assess.metrics import BORDER
 from jspsr_cli.assess.offset import offset_of
@@ -111,12 +112,17 @@ def test_a_tally_has_the_figures_of_numpy_however_the_work_was_cut(seed: int, cu
 # Intervals
 
 
+def intervals_drawn(tally: Tally) -> Intervals:
+    count = int(np.count_nonzero(tally.pixels[0]))
+    return intervals_of(drawn_figures(tally, 0, draw_blocks(tally.pixels[0] > 0)), vars(tally.figures(0)), blocks=count)
+
+
 def test_intervals_take_errors_that_are_alike_within_a_block_for_one() -> None:
     # 400 blocks of 50 pixels with one error each: the mean is as uncertain as that of 400 numbers, not of 20,000.
     of_blocks = np.random.default_rng(3).normal(1, 2, 400)
     blocks = np.repeat(np.arange(400), 50)
     tally = tallied(of_blocks[blocks], blocks, 400, by_block=True)
-    ends = intervals_of(drawn_figures(tally, 0, draw_blocks(np.ones(400, dtype=bool))))
+    ends = intervals_drawn(tally)
     low, high = ends["mean"]
     assert low < of_blocks.mean() < high
     assert (high - low) / (2 * 1.96) == pytest.approx(of_blocks.std() / math.sqrt(400), rel=0.1)
@@ -124,7 +130,7 @@ def test_intervals_take_errors_that_are_alike_within_a_block_for_one() -> None:
     figures = tally.figures(0)
     for name, (low, high) in ends.items():
         assert low < getattr(figures, name) < high
-    assert ends == intervals_of(drawn_figures(tally, 0, draw_blocks(np.ones(400, dtype=bool))))
+    assert ends == intervals_drawn(tally)
 
 
 def test_intervals_lie_around_figures_that_are_finer_than_their_bins() -> None:
@@ -135,11 +141,41 @@ def test_intervals_lie_around_figures_that_are_finer_than_their_bins() -> None:
         np.repeat(np.arange(40), 100),
     )
     tally = tallied(errors, blocks, 40, by_block=True)
-    ends, figures = intervals_of(drawn_figures(tally, 0, draw_blocks(np.ones(40, dtype=bool)))), tally.figures(0)
+    ends, figures = intervals_drawn(tally), tally.figures(0)
     for name, (low, high) in ends.items():
         assert low <= getattr(figures, name) <= high, name
     assert ends["median"] == pytest.approx((0.005, 0.005), abs=0.01)
     assert ends["nmad"][0] >= 0
+
+
+@pytest.mark.parametrize("blocks", [10, 30, 1000])
+def test_intervals_of_few_blocks_are_those_of_student(blocks: int) -> None:
+    assert widening(blocks) == pytest.approx(stats.t.ppf(0.975, blocks - 1) / 1.96 * math.sqrt(blocks / (blocks - 1)),
+                                             rel=1e-4)  # fmt: skip
+
+
+@pytest.mark.parametrize("blocks", [10, 30])
+def test_intervals_of_few_blocks_hold_the_truth_as_often_as_they_say(blocks: int) -> None:
+    # Mean squares of two sources in a block are alike and skewed; their true RMSE is the same.
+    random, times, trials = np.random.default_rng(8), draw_blocks(np.ones(blocks, dtype=bool)), 400
+    held = 0
+    for _ in range(trials):
+        squares = np.exp(0.4 * random.normal(size=blocks) + 0.3 * random.normal(size=(2, blocks)))
+        own, other = (np.sqrt(times @ values / blocks) for values in squares)
+        exact = {"rmse": float(np.subtract(*np.sqrt(squares.mean(axis=1))))}
+        low, high = intervals_of({"rmse": own - other}, exact, blocks=blocks, differences=True)["rmse"]
+        held += low < 0 < high
+    # Three standard errors of so many trials. Of 10 blocks, percentiles as they are drawn hold it in 89 %.
+    assert held / trials == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / trials))
+
+
+def test_only_figures_that_can_be_negative_have_intervals_below_zero() -> None:
+    drawn = {name: np.linspace(0.0, 4.0, 101) for name in ("rmse", "mean")}
+    exact = dict.fromkeys(drawn, 1.0)
+    ends = intervals_of(drawn, exact, blocks=10)
+    assert (ends["rmse"][0], ends["rmse"][1]) == (0.0, ends["mean"][1])
+    assert ends["mean"][0] < 0
+    assert intervals_of(drawn, exact, blocks=10, differences=True)["rmse"][0] < 0
 
 
 @pytest.mark.parametrize("count", [FEWEST_BLOCKS - 1, FEWEST_BLOCKS])

@@ -329,13 +329,33 @@ def test_enhance_draws_before_after_and_change(job: dict[str, Any]) -> None:
     assert done.preview == str(picture)
     assert done.summary.endswith(", preview in out.png")
     drawn = picture.read_bytes()
-    assert enhance(**job, options=EnhanceOptions(preview=True)).already_done  # and so is the picture
-    assert picture.read_bytes() == drawn
     picture.unlink()
-    again = enhance(**job, options=EnhanceOptions(preview=True))
-    assert again.already_done
-    assert picture.read_bytes() == drawn
     assert enhance(**job).preview is None
+    assert not picture.exists()
+    again = enhance(**job, options=EnhanceOptions(preview=True))
+    assert (again.already_done, again.preview) == (True, str(picture))
+    assert picture.read_bytes() == drawn
+
+
+def test_another_picture_of_ours_is_not_taken_for_that_of_the_output(job: dict[str, Any]) -> None:
+    """`jspsr preview out.tif` writes to the same name, later than the output, and shows less."""
+    picture = job["output"].with_suffix(".png")
+    enhance(**job, options=EnhanceOptions(preview=True))
+    drawn = picture.read_bytes()
+    preview([job["output"]], output=picture)
+    assert picture.read_bytes() != drawn
+    assert enhance(**job, options=EnhanceOptions(preview=True)).already_done
+    assert picture.read_bytes() == drawn
+
+
+def test_links_of_pictures_are_written_through(job: dict[str, Any]) -> None:
+    picture, real = job["output"].with_suffix(".png"), job["output"].with_name("real.png")
+    picture.symlink_to(real.name)
+    assert enhance(**job, options=EnhanceOptions(preview=True)).preview == str(real)
+    drawn = real.read_bytes()
+    preview([job["output"]], output=picture)
+    assert picture.is_symlink()
+    assert real.read_bytes() != drawn
 
 
 def test_fetching_does_not_begin_where_the_preview_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,18 +376,25 @@ def test_what_enhance_draws_is_the_dem_that_the_network_got(job: dict[str, Any],
     assert drawn.resolution == pytest.approx(x[0, 1] - x[0, 0])
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "out.png cannot be written: No space left on device"),
+        (RuntimeError("of matplotlib"), "RuntimeError: of matplotlib"),
+    ],
+    ids=["disk", "library"],
+)
 def test_a_preview_that_fails_does_not_take_the_output_away(
-    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     done = enhance(**job, options=EnhanceOptions(preview=True))
     assert done.preview is None
-    assert [w for w in done.warnings if "no preview" in w] == [
-        f"there is no preview: {job['output'].with_suffix('.png')} cannot be written: No space left on device"
-    ]
+    (warning,) = (warning for warning in done.warnings if warning.startswith("there is no preview: "))
+    assert warning.endswith(said)
     assert np.isfinite(heights_of(job["output"])).any()
     assert sorted(path.name for path in job["output"].parent.iterdir()) == ["dem.tif", "guide.tif", "out.tif"]
 
@@ -380,6 +407,10 @@ def test_a_preview_that_cannot_be_is_refused_before_the_work(
     picture.write_bytes(b"my own picture")
     with pytest.raises(OutputExists, match=r"is no picture of jspsr"):
         enhance(**job, options=options)
+    picture.unlink()
+    drawn = preview([job["dem"]], output=picture).output
+    with pytest.raises(OutputExists, match=r"out\.png is one of the inputs"):
+        enhance(**{**job, "image": [drawn]}, options=options)
     picture.unlink()
     with pytest.raises(InvalidOption, match=r"end with \.tif"):
         enhance(**{**job, "output": picture}, options=options)

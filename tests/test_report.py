@@ -1,7 +1,10 @@
 """The page of `jspsr evaluate --report`: its figures, what it needs, what it says, and where it is written."""
 
 import base64
+import errno
 import io
+import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,13 +23,16 @@ from rasterio.crs import CRS
 
 from jspsr_cli import Evaluation, extras
 from jspsr_cli.assess import charts, evaluation, report
+from jspsr_cli.assess.bootstrap import SUFFICIENT_BLOCKS
 from jspsr_cli.assess.charts import Chart
-from jspsr_cli.assess.evaluated import Assessed, Difference, Figures, Offset
+from jspsr_cli.assess.evaluated import Assessed, Difference, Figures, Offset, SampleFigures
 from jspsr_cli.assess.maps import MOST, Views, pictures_of, read_views
+from jspsr_cli.assess.metrics import Metrics
 from jspsr_cli.assess.profile import LONGEST, choose_line
 from jspsr_cli.assess.rasters import open_rasters
 from jspsr_cli.assess.verdict import verdicts
-from jspsr_cli.errors import EmptyRaster
+from jspsr_cli.errors import EmptyRaster, ReadFailed
+from jspsr_cli.pictures.relief import light
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.reader import RasterReader
 from tests.mistakes import check
@@ -219,18 +225,32 @@ def test_it_says_how_heights_were_made_and_what_to_keep_in_mind(scene: Scene) ->
 FLAT = Figures(rmse=0, mae=0, mean=0, median=0, nmad=0, le90=0, le95=0, slope_rmse=None, percentiles={})
 
 
-def line(source: str, rmse: float, ends: tuple[float, float] | None, ground: str = "overall") -> Assessed:
+def line(
+    source: str, rmse: float, ends: tuple[float, float] | None, ground: str = "overall", share: float = 0.25
+) -> Assessed:
     partition = "canopy" if ground.endswith(" m") else ground
     intervals = {"rmse": ends} if ends else {}
-    return Assessed(partition, ground, source, 10, 0.25, replace(FLAT, rmse=rmse, mean=-rmse), intervals)
+    return Assessed(partition, ground, source, 10, share, replace(FLAT, rmse=rmse, mean=-rmse), intervals)
 
 
-def judged(found: Evaluation, ends: tuple[float, float] | None, *rmses: float, grounds: Any = ()) -> list[str]:
+def apart(ground: str, rmse: float, ends: tuple[float, float] | None, blocks: int = SUFFICIENT_BLOCKS) -> Difference:
+    partition = "canopy" if ground.endswith(" m") else ground
+    return Difference(partition, ground, "b.tif", blocks, {"rmse": rmse}, {"rmse": ends} if ends else {})
+
+
+def judged(
+    found: Evaluation,
+    ends: tuple[float, float] | None,
+    *rmses: float,
+    grounds: Any = (),
+    differences: Any = (),
+    blocks: int = SUFFICIENT_BLOCKS,
+) -> list[str]:
     names = ("a.tif", "b.tif")[: len(rmses)]
     overall = tuple(line(name, rmse, (rmse, rmse)) for name, rmse in zip(names, rmses, strict=True))
-    apart = Difference("b.tif", {"rmse": rmses[0] - rmses[-1]}, {"rmse": ends} if ends else {})
-    made = replace(found, prediction="a.tif", sources=names, overall=overall, grounds=tuple(grounds), blocks=4,
-                   differences=(apart,) if len(names) > 1 else ())  # fmt: skip
+    whole = apart("overall", rmses[0] - rmses[-1], ends, blocks)
+    made = replace(found, prediction="a.tif", sources=names, overall=overall, grounds=tuple(grounds), blocks=blocks,
+                   differences=(whole,) if len(names) > 1 else (), ground_differences=tuple(differences))  # fmt: skip
     (verdict,) = verdicts(made)
     text = f"{verdict.kind}: {verdict.sentence} {verdict.where}".strip()
     return text.replace("\u202f", " ").replace("−", "-").split(": ", 1)
@@ -248,29 +268,83 @@ def test_the_verdict_is_as_sure_as_the_interval(reported: Reported) -> None:
     assert kind == "open"
     assert "cannot be told" in sentence
     assert "-0.30 to +0.050 m" in sentence
-    kind, sentence = judged(found, None, 1.0, 1.1)
+    kind, sentence = judged(found, None, 1.0, 1.1, blocks=4)
     assert kind == "open"
-    assert "4 blocks of 300 m do not suffice" in sentence
+    assert "is smaller, 1.00 m against 1.10 m, but 4 blocks of 300 m do not suffice" in sentence
     assert judged(found, None, 1.5)[1] == (
         "a.tif has an RMSE of 1.50 m (95 % interval 1.50 to 1.50 m) and lies 1.50 m below the reference on average."
     )
 
 
+@pytest.mark.parametrize(
+    ("blocks", "far", "sure"),
+    [(SUFFICIENT_BLOCKS, 0.9, True), (SUFFICIENT_BLOCKS - 1, 0.9, False), (SUFFICIENT_BLOCKS - 1, 0.4, True)],
+)
+def test_of_few_blocks_a_verdict_needs_a_difference_far_from_zero(
+    reported: Reported, blocks: int, far: float, sure: bool
+) -> None:
+    """The ends of the interval lie `far` on either side of a difference of 1 m."""
+    better = judged(reported.found, (-1.0 - far, -1.0 + far), 1.0, 2.0, blocks=blocks)
+    worse = judged(reported.found, (1.0 - far, 1.0 + far), 2.0, 1.0, blocks=blocks)
+    assert (better[0], worse[0]) == (("better", "worse") if sure else ("open", "open"))
+    if not sure:
+        assert re.search(
+            r"is smaller, .* \(95 % interval of the difference -1.90 to -0.100 m\), but 29 blocks", better[1]
+        )
+    there = apart("2 to 5 m", 1.0, (1.0 - far, 1.0 + far), blocks)
+    sentence = judged(reported.found, None, 1.0, 2.0, grounds=on("2 to 5 m", 3.0, 2.0), differences=[there])[1]
+    assert ("It is worse" in sentence, "It may be worse" in sentence) == (sure, not sure)
+
+
+def on(ground: str, own: float, other: float, share: float = 0.25) -> list[Assessed]:
+    """Both on a kind of ground, with intervals that overlap: what matters is that of their difference."""
+    return [line(name, rmse, (0.0, 9.0), ground, share) for name, rmse in (("a.tif", own), ("b.tif", other))]
+
+
 def test_grounds_where_it_is_worse_are_named(reported: Reported) -> None:
     grounds = [
-        line("a.tif", 1.0, (0.9, 1.1), "0 to 2 m"), line("b.tif", 2.0, (1.9, 2.1), "0 to 2 m"),
-        line("a.tif", 3.0, (2.9, 3.1), "2 to 5 m"), line("b.tif", 2.0, (1.9, 2.1), "2 to 5 m"),
-        line("a.tif", 2.1, (1.5, 2.6), "5 to 10 m"), line("b.tif", 2.0, (1.9, 2.1), "5 to 10 m"),
+        *on("0 to 2 m", 1.0, 2.0), *on("2 to 5 m", 3.0, 2.0), *on("5 to 10 m", 2.1, 2.0),
+        *on("10 to 20 m", 2.004, 2.0), *on("20 m and more", 9.0, 8.0, share=0.001),
     ]  # fmt: skip
-    sentence = judged(reported.found, (-1.2, -0.8), 1.0, 2.0, grounds=grounds)[1]
+    differences = [
+        apart("0 to 2 m", -1.0, (-1.2, -0.8)), apart("2 to 5 m", 1.0, (0.8, 1.2)), apart("5 to 10 m", 0.1, (-0.1, 0.2)),
+        apart("10 to 20 m", 0.004, (-0.1, 0.2)), apart("20 m and more", 1.0, None, 3),
+    ]  # fmt: skip
+    sentence = judged(reported.found, (-1.2, -0.8), 1.0, 2.0, grounds=grounds, differences=differences)[1]
     assert "It is worse where the canopy height is 2 to 5 m (25.0 % of the pixels, 3.00 m against 2.00 m)." in sentence
-    assert re.search("may be worse.* where the canopy height is 5 to 10 m", sentence)
-    assert "0 to 2 m" not in sentence
-    assert "smaller on every kind" in judged(reported.found, (-1.2, -0.8), 1.0, 2.0, grounds=grounds[:2])[1]
-    assert (
-        "worst where the canopy height is 2 to 5 m: 3.00 m"
-        in judged(reported.found, None, 1.0, grounds=grounds[::2])[1]
-    )
+    assert re.search("may be worse.* where the canopy height is 5 to 10 m [^,]*, 2.10 m against 2.00 m", sentence)
+    assert not re.search("0 to 2 m|10 to 20 m|20 m and more", sentence)
+
+
+@pytest.mark.parametrize(("own", "said"), [(1.0, True), (2.0, True), (2.004, False)])
+def test_no_larger_is_said_where_it_holds_everywhere(reported: Reported, own: float, said: bool) -> None:
+    more: dict[str, Any] = {
+        "grounds": on("0 to 2 m", own, 2.0),
+        "differences": [apart("0 to 2 m", own - 2.0, (-0.1, 0.2))],
+    }
+    sentence = judged(reported.found, (-1.2, -0.8), 1.0, 2.0, **more)[1]
+    assert ("no larger on any kind" in sentence) == said
+    assert "worse" not in sentence
+
+
+def test_it_is_worst_on_ground_that_is_more_than_a_few_pixels(reported: Reported) -> None:
+    rows = [("0 to 2 m", 1.0, (0.9, 1.1), 0.5), ("2 to 5 m", 3.0, None, 0.02), ("20 m and more", 50.0, None, 1e-4)]
+    grounds = [line("a.tif", rmse, ends, ground, share) for ground, rmse, ends, share in rows]
+    assert "worst where the canopy height is 2 to 5 m: 3.00 m" in judged(reported.found, None, 1.0, grounds=grounds)[1]
+    assert "worst" not in judged(reported.found, None, 1.0, grounds=grounds[2:])[1]
+
+
+def test_where_datums_differ_nothing_is_sure(reported: Reported) -> None:
+    datums = {"reference": "EGM2008 height (EPSG:3855)", "a.tif": "EGM96 height (EPSG:5773)", "b.tif": "not stated"}
+    found = replace(reported.found, datums=datums)
+    kind, sentence = judged(found, (-1.2, -0.8), 1.0, 2.0, grounds=on("0 to 2 m", 1.0, 2.0))
+    assert (kind, "a.tif is better than b.tif cannot be told" in sentence) == ("open", True)
+    assert "Heights of a.tif and of the reference are counted from different vertical datums" in sentence
+    assert not re.search("less|on any kind", sentence)
+    assert "different vertical datums" in judged(found, None, 1.0)[1]
+    for other in ({"coregistered": True}, {"datums": datums | {"a.tif": "not stated"}},
+                  {"datums": datums | {"a.tif": datums["reference"]}}):  # fmt: skip
+        assert judged(replace(found, **other), (-1.2, -0.8), 1.0, 2.0)[0] == "better"
 
 
 # Pictures and the line
@@ -300,6 +374,15 @@ def test_errors_have_one_scale_and_voids_none() -> None:
     assert [picture.name for picture in maps.hillshades] == ["dtm.tif", "high.tif", "low.tif"]
     assert maps.bar == 2  # of 10 m
     assert pictures_of(Views(grid(1, 1), flat[:1, :1], {"a": high[:1, :1]}), reference="b").width == 1
+
+
+def test_what_has_no_slope_is_lit_as_level_ground() -> None:
+    column = np.zeros((3, 1), dtype=np.float32)
+    column[1] = np.nan
+    lit = light(column, 2.0)
+    assert lit[[0, 2], 0] == pytest.approx(light(np.zeros((3, 3)), 2.0)[0, 0])
+    assert np.isnan(lit[1, 0])
+    assert lit.dtype == np.float32
 
 
 def test_what_was_taken_out_is_taken_out_of_the_pictures(tmp_path: Path) -> None:
@@ -391,3 +474,69 @@ def test_an_earlier_report_is_replaced_and_stays_where_the_evaluation_fails(
     assert f"report: {out}" in done.stderr
     assert out.read_text("utf-8") == "page of dem.tif"
     assert sorted(scene.folder.iterdir()) == before
+
+
+def full(*_: object) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def broken(*_: object) -> Any:
+    raise ReadFailed("dtm.tif broke off.")
+
+
+def amiss(*_: object) -> Any:
+    raise RuntimeError("no font")
+
+
+@pytest.mark.parametrize(
+    ("where", "failing", "cause"),
+    [
+        ("appearing", full, "out.html cannot be written: No space left on device"),
+        ("page_of", broken, "dtm.tif broke off"),
+        ("page_of", amiss, "RuntimeError: no font"),
+    ],
+)
+def test_an_evaluation_outlives_its_page(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, where: str, failing: Any, cause: str
+) -> None:
+    monkeypatch.setattr(report, "page_of", lambda *_: "page")
+    monkeypatch.setattr(report, where, failing)
+    arguments = [scene["dem.tif"], "--reference", scene["dtm.tif"], "--report", scene["out.html"]]
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert found["report"] is None
+    assert re.search(f"^there is no report: .*{cause}$", found["warnings"][-1])
+    assert f"{cause}\n" in done.stderr
+    assert not re.search("^report:|Traceback", done.stderr, re.MULTILINE)
+    table = invoke(*arguments)
+    assert (table.exit_code, "slope of the reference" in table.stdout) == (1, True)
+    assert not Path(scene["out.html"]).exists()
+
+
+def test_offsets_samples_and_classes_are_on_the_page(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page that has every section; the numbers are made up."""
+    monkeypatch.setitem(extras.EXTRAS, "evaluate", ())
+    monkeypatch.setattr(evaluation, "offset_of", lambda *_: Offset(3.25, -1.5, 0.75, 0.125))
+    metrics = Metrics(rmse=1.5, median=0.25, nmad=1.25, le95=2.75, psnr=40.5)
+    samples = tuple(SampleFigures(name, 7, metrics, 0.98765) for name in ("dem.tif", "cop.tif"))
+    monkeypatch.setattr(evaluation, "sample_figures", lambda *_: samples)
+    empty = Chart(Markup(), Markup())
+    monkeypatch.setattr(report, "error_chart", lambda *_: empty)
+    monkeypatch.setattr(report, "profile_chart", lambda *_: empty)
+    told: list[str] = []
+    found = scene.evaluate(classes=[scene["classes.tif"]], per_sample=True, coregister=True, report=scene["out.html"],
+                           on_warning=told.append)  # fmt: skip
+    assert found.report == scene["out.html"]
+    page = parsed(Path(scene["out.html"]).read_text("utf-8"))
+    assert ["source", "east", "north", "1 sigma", "up"] in page.rows
+    assert ["dem.tif", "3.25", "-1.50", "0.12", "0.75"] in page.rows
+    assert ["cop.tif", "1.500", "0.250", "1.250", "2.750", "40.50", "0.98765"] in page.rows
+    text = " ".join(page.texts)
+    assert "Errors by land use" in text
+    assert "taken out before the comparison; 1 sigma is the standard error of the horizontal part" in text
+    assert "Mean of 7 samples of 128 pixels" in text
+    assert "jspsr evaluate --block 300 --per-sample --coregister" in text
+    assert "the vertical one too, was taken out" in told[0]
+    box = text[text.index("To be kept in mind") : text.index("Figures")]
+    assert told[0] in box

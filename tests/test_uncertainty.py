@@ -1,5 +1,7 @@
 """`enhance --uncertainty`: closed forms of the spread, and the contracts of the DEM held by two files."""
 
+import errno
+import itertools
 import json
 import math
 import os
@@ -16,11 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.shutil import copy as gdal_copy
 
-from jspsr_cli import estimate_enhance
+from jspsr_cli import EnhanceOptions, enhance, estimate_enhance
 from jspsr_cli.errors import OtherWork, OutputExists, WriteFailed
 from jspsr_cli.predict import WindowInput, WindowPredictor
-from jspsr_cli.raster import writer
+from jspsr_cli.raster import products, writer
+from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.scaling import HeightScale
+from jspsr_cli.simulate.canopymap import canopy_map
+from jspsr_cli.simulate.fields import averaged, stream
+from jspsr_cli.simulate.radar import elevation_models
+from jspsr_cli.simulate.scene import CANOPY_MAP, RADAR
+from jspsr_cli.simulate.views import Simulation
 from jspsr_cli.spread import ORIENTATIONS, Uncertainty, oriented, predicted_planes, spread_of, turned_back
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.tiling.windows import Lattice
@@ -30,10 +38,11 @@ from tests.interrupted import OPTIONS, Lifted, break_off, folder_of
 from tests.mistakes import Mistake, check_mistake
 from tests.scenes import Array, heights_of, terrain, weights_info
 from tests.test_enhance_command import Scene, invoke, save_weights
-from tests.test_output import Job, guide_at, old_job, tags_of
+from tests.test_output import COPERNICUS, FABDEM, Job, guide_at, old_job, tags_of
 from tests.test_output_once import names, never
 
 SIDE = 32
+COPERNICUS_NAME = products.COPERNICUS.name
 SCALE = HeightScale(-80.0, 929.0)
 
 
@@ -68,12 +77,14 @@ def spreads(job: Job) -> Array:
 
 
 @given(st.integers(0, ORIENTATIONS - 1), st.integers(1, 3), st.integers(1, 5))
-def test_every_orientation_is_another_and_goes_back(way: int, bands: int, size: int) -> None:
+def test_every_orientation_is_another_and_goes_back(orientation: int, bands: int, size: int) -> None:
     values: Array = np.arange(bands * size**2, dtype=np.float32).reshape(bands, size, size)
-    assert np.array_equal(turned_back(oriented(values, way), way), values)
-    assert np.array_equal(oriented(turned_back(values, way), way), values)
-    same = [other for other in range(ORIENTATIONS) if np.array_equal(oriented(values, other), oriented(values, way))]
-    assert same == ([way] if size > 1 else list(range(ORIENTATIONS)))
+    assert np.array_equal(turned_back(oriented(values, orientation), orientation), values)
+    assert np.array_equal(oriented(turned_back(values, orientation), orientation), values)
+    same = [
+        other for other in range(ORIENTATIONS) if np.array_equal(oriented(values, other), oriented(values, orientation))
+    ]
+    assert same == ([orientation] if size > 1 else list(range(ORIENTATIONS)))
 
 
 def window() -> WindowInput:
@@ -238,10 +249,59 @@ def test_ended_while_they_get_their_names(job: Job, monkeypatch: pytest.MonkeyPa
         patch.setattr("jspsr_cli.raster.writer.os.replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
             job.run(Lifted())
-    assert (job.output.exists(), second(job).exists()) == (False, ended == 1)
+    assert (job.output.exists(), second(job).exists()) == (ended == 1, False)
     assert job.run(never).resumed_at == 1
     assert contents(job) == both
     assert names(job.output.parent) == ["out.tif", "sigma.tif"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")], ids=repr)
+def test_wherever_it_ends_nothing_old_lies_beside_what_is_new(
+    job: Job, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """With --overwrite, at each file that is removed or gets its name; and the same command goes on from there."""
+    job = replace(job, options=replace(job.options, overwrite=True))
+    folder = job.output.parent
+    old = dict.fromkeys((job.output, second(job)), b"old")
+    old |= {folder / f"{path.name}{ending}": b"old" for path in old for ending in writer.SIDECARS}
+    rename, unlink, left = os.replace, Path.unlink, [0]
+
+    def step(path: Path) -> None:
+        if path.parent == folder:
+            if not left[0]:
+                raise error
+            left[0] -= 1
+
+    def renaming(source: Path, target: Path) -> None:
+        step(target)
+        rename(source, target)
+
+    def unlinking(path: Path, *, missing_ok: bool = False) -> None:
+        step(path)
+        unlink(path, missing_ok=missing_ok)
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr("jspsr_cli.raster.writer.os.replace", renaming)
+        patch.setattr(Path, "unlink", unlinking)
+        for steps in itertools.count():
+            for path, content in old.items():
+                path.write_bytes(content)
+            left[0] = steps
+            try:
+                job.run(never if steps else Lifted())
+                break
+            except (KeyboardInterrupt, WriteFailed):
+                states = {path: path.read_bytes() == b"old" for path in old if path.exists()}
+                assert len(set(states.values())) < 2
+                seen.append([states.get(path) for path in (job.output, second(job))])
+    assert steps == len(old) + 1  # all of them, and the heights took the place of the old ones
+    assert seen[0] == [True, True]
+    assert seen[-2:] == [[True, None], [False, None]]
+    assert names(folder) == ["out.tif", "sigma.tif"]
+    both = contents(job)
+    replace(job, output=folder / "new.tif", options=replace(job.options, uncertainty=folder / "s.tif")).run(Lifted())
+    assert both == ((folder / "new.tif").read_bytes(), (folder / "s.tif").read_bytes())
 
 
 def test_neither_appears_where_the_second_cannot(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,11 +368,18 @@ def test_no_uncertainty_of_heights_that_are_not_the_networks(job: Job) -> None:
 
 @given(st.floats(0.01, 3), st.floats(0.1, 9), st.sampled_from([0.5, 1.0]), st.floats(0, 50))
 def test_calibration(floor: float, factor: float, power: float, spread: float) -> None:
-    known = Uncertainty(Path("s.tif"), Calibration(floor, factor, power, fitted_on="scenes"))
+    known = Uncertainty(Path("s.tif"), calibration(floor, factor, power))
     expected = math.sqrt(floor**2 + (factor * (spread if power == 1 else math.sqrt(spread))) ** 2)
     assert known.of(np.array([spread])) == pytest.approx(expected)
+    assert "standard error (1 sigma)" in known.meaning
     assert f"sqrt({floor:g}^2 + ({factor:g} s^{power:g})^2)" in known.meaning
     assert Uncertainty(Path("s.tif"), None).of(np.array([spread])) == spread
+
+
+def calibration(floor: float, factor: float, power: float, **fields: Any) -> Calibration:
+    """That of weights of the job, which are of no product."""
+    made = {"fitted_on": "simulated scenes", "resolution": 8.0, "window": 32, "overlap": 0.5, "product": "DEM"}
+    return Calibration(floor, factor, power, **{**made, **fields})
 
 
 def test_calibrations_are_of_weights_of_the_package() -> None:
@@ -323,7 +390,7 @@ def test_calibrations_are_of_weights_of_the_package() -> None:
 
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_the_file_says_what_it_is(job: Job, monkeypatch: pytest.MonkeyPatch, calibrated: bool) -> None:
-    known = {"0" * 64: Calibration(0.5, 2.0, 0.6, fitted_on="simulated scenes")} if calibrated else {}
+    known = {"0" * 64: calibration(0.5, 2.0, 0.6)} if calibrated else {}
     monkeypatch.setattr("jspsr_models.calibration.CALIBRATIONS", known)
     report = job.run(leaning)
     heights, tags = tags_of(job.output), tags_of(second(job))
@@ -333,12 +400,16 @@ def test_the_file_says_what_it_is(job: Job, monkeypatch: pytest.MonkeyPatch, cal
         (title,) = dataset.descriptions
     words = tags.pop("JSPSR_UNCERTAINTY")
     if calibrated:
-        assert title == "standard error of the elevation"
+        assert title == "standard error (1 sigma) of the elevation"
         assert "calibrated on simulated scenes: sqrt(0.5^2 + (2 s^0.6)^2)" in words
         assert np.nanmin(spreads(job)) >= 0.5
     else:
         assert title == "spread of predicted elevations"
-        assert words.endswith("not calibrated")
+        assert words.endswith("not calibrated for stand-in: errors are several times larger")
+    assert report.calibrated == calibrated
+    said = "standard errors" if calibrated else "spread of predictions"
+    assert report.summary.endswith(f", {said} in sigma.tif")
+    assert job.run(never).summary.endswith(f"of these inputs, {said} in sigma.tif.")
     assert any("not calibrated for stand-in" in warning for warning in report.warnings) != calibrated
     options = json.loads(tags.pop("JSPSR_OPTIONS"))
     assert options.pop("uncertainty")
@@ -346,6 +417,71 @@ def test_the_file_says_what_it_is(job: Job, monkeypatch: pytest.MonkeyPatch, cal
     assert "JSPSR_VERTICAL_DATUM" not in tags
     del heights["JSPSR_VERTICAL_DATUM"]
     assert tags == heights
+
+
+ONLY = " (only for 32 and 16)"
+UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any], str, str | None]] = {
+    "what it was fitted on": ({}, {}, "dem.tif", None),
+    "nearly its pixels": ({"resolution": 9.0}, {}, "dem.tif", None),
+    "other pixels": ({"resolution": 12.0}, {}, "dem.tif", "pixels of 12 m (only for 8 m)"),
+    "other windows": ({"window": 40}, {}, "dem.tif", "windows of 40 pixels that overlap by 24" + ONLY),
+    "another overlap": ({"overlap": 0.75}, {}, "dem.tif", "windows of 32 pixels that overlap by 24" + ONLY),
+    "its product": ({}, {"product": COPERNICUS_NAME}, COPERNICUS, None),
+    "another product": ({}, {"product": COPERNICUS_NAME}, FABDEM, "FABDEM (only for Copernicus DEM)"),
+    "two things": (
+        {"resolution": 12.0}, {"product": COPERNICUS_NAME}, FABDEM,
+        "pixels of 12 m (only for 8 m) and FABDEM (only for Copernicus DEM)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_not_calibrated_where_the_run_is_unlike_those_judged(
+    job: Job, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    options, fields, dem, lacking = UNLIKE[name]
+    monkeypatch.setattr("jspsr_models.calibration.CALIBRATIONS", {"0" * 64: calibration(0.5, 2.0, 0.6, **fields)})
+    renamed = replace(job, dem=job.dem.rename(job.dem.with_name(dem)), options=replace(job.options, **options))
+    report = renamed.run(leaning)
+    assert report.calibrated == (lacking is None)
+    assert [said for said in report.warnings if "calibrated" in said] == ([] if lacking is None else [
+        f"the uncertainty is not calibrated for {lacking}: it is the spread of predictions, and errors are several "
+        "times larger"
+    ])  # fmt: skip
+    assert (np.nanmin(spreads(job)) < 0.5) == (lacking is not None)
+    assert (f"not calibrated for {lacking}: " in tags_of(second(job))["JSPSR_UNCERTAINTY"]) == (lacking is not None)
+
+
+def test_a_product_is_known_by_what_a_raster_says_too(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = calibration(0.5, 2.0, 0.6, product=COPERNICUS_NAME)
+    monkeypatch.setattr("jspsr_models.calibration.CALIBRATIONS", {"0" * 64: known})
+    with rasterio.open(job.dem, "r+") as dataset:
+        dataset.update_tags(JSPSR_ATTRIBUTION=products.FABDEM.attribution)
+    assert not job.run(leaning).calibrated
+
+
+def test_calibrations_are_of_products_that_are_known() -> None:
+    assert {known.product for known in CALIBRATIONS.values()} <= {product.name for product in products.PRODUCTS}
+
+
+@pytest.mark.slow
+def test_shares_of_errors_within_standard_errors(tmp_path: Path) -> None:
+    """On simulated scenes that neither weights nor calibration were fitted on, with the shipped numbers."""
+    seed = 6_000_000
+    simulation, off = Simulation(seed=seed, resolution=8.0, size=256), []
+    for number in range(4):
+        scene = simulation.scene(number)
+        canopy = canopy_map(scene, stream(seed, number, CANOPY_MAP), kind="global")
+        dem = elevation_models(scene, stream(seed, number, RADAR), names=["COP30"], biased=False)["COP30"]
+        paths = {name: tmp_path / f"{name}{number}.tif" for name in ("dem", "canopy", "out", "sigma")}
+        write_layer(paths["dem"], dem.astype(np.float32), grid=scene.grid, heights=True, tags={})
+        write_layer(paths["canopy"], canopy, grid=scene.grid, heights=False, tags={})
+        options = EnhanceOptions(like=str(paths["dem"]), water="network", uncertainty=paths["sigma"])
+        assert enhance(paths["dem"], canopy=[paths["canopy"]], output=paths["out"], options=options).calibrated
+        truth = averaged(scene.inside(scene.terrain), scene.factor)
+        off.append(np.abs(heights_of(paths["out"]) - truth) / heights_of(paths["sigma"]))
+    assert 0.6 < np.mean(np.stack(off) < 1) < 0.9
+    assert 0.9 < np.mean(np.stack(off) < 2) < 0.99
 
 
 # The command
@@ -362,7 +498,13 @@ def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
 
 
 def asking(name: Callable[[Scene], object]) -> Callable[[Scene], list[str]]:
-    return lambda scene: scene.arguments("--uncertainty", name(scene))
+    """The command with this name for the uncertainty, or with a tuple of it and of options more."""
+
+    def arguments(scene: Scene) -> list[str]:
+        given = name(scene)
+        return scene.arguments("--uncertainty", *(given if isinstance(given, tuple) else (given,)))
+
+    return arguments
 
 
 REFUSED = {
@@ -370,6 +512,7 @@ REFUSED = {
     "the output, said otherwise": (lambda s: s.folder / ".." / s.folder.name / "OUT.TIF", "another name"),
     "what GDAL keeps beside it": (lambda s: s.folder / "out.tif.msk", "another name"),
     "the working folder": (lambda s: s.folder / "out.tif.partial", "another name"),
+    "the preview": (lambda s: (s.folder / "OUT.png", "--preview"), "cannot be the uncertainty of .*out.tif"),
     "the DEM": (lambda s: s.dem, "dem.tif is one of the inputs"),
     "the guide": (lambda s: s.guide, "guide.tif is one of the inputs"),
     "in no folder": (lambda s: s.folder / "none" / "s.tif", "none does not exist"),
@@ -391,6 +534,25 @@ def test_another_disk_is_refused(scene: Scene) -> None:
     if OTHER_DISK.stat().st_dev == scene.folder.stat().st_dev:
         pytest.skip("it is the same disk")
     check_mistake(scene, Mistake(asking(lambda _: OTHER_DISK / "jspsr.tif"), "different disks.*put them on the same"))
+
+
+def test_a_second_mount_of_the_same_disk_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number is the same, and yet no file can be moved there."""
+
+    def apart(*_: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (scene.folder / "other").mkdir()
+    monkeypatch.setattr("jspsr_cli.raster.writer.os.replace", apart)
+    check_mistake(scene, Mistake(asking(lambda s: s.folder / "other" / "s.tif"), "different disks or mounts"))
+
+
+def test_another_folder_of_the_same_disk_takes_it(job: Job) -> None:
+    other = job.output.with_name("other")
+    other.mkdir()
+    replace(job, options=replace(job.options, uncertainty=other / "s.tif")).run()
+    assert names(other) == ["s.tif"]
+    assert names(job.output.parent) == ["other", "out.tif"]
 
 
 def test_the_result_names_the_file(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from jspsr_cli.assess.metrics import Metrics
 #: of the errors, in per cent
 PERCENTILES = (1, 5, 25, 75, 95, 99)
 
-#: from the 2.5th to the 97.5th percentile of the bootstrap, by the name of a figure
+#: ends of the 95 % interval, by the name of a figure
 Intervals = dict[str, tuple[float, float]]
 
 
@@ -52,10 +52,14 @@ class Assessed:
 class Difference:
     """Figures of the prediction minus those of a baseline on the same pixels: below 0, the prediction is better.
 
-    Of `mean` and `median` that holds for no sign: they are differences of signed errors.
+    Of `mean` and `median` that holds for no sign: they are differences of signed errors. `partition`, `ground` and
+    `intervals` are as in `Assessed`, `blocks` those that hold such ground.
     """
 
+    partition: str
+    ground: str
     baseline: str
+    blocks: int
     figures: dict[str, float]
     intervals: Intervals
 
@@ -64,7 +68,7 @@ class Difference:
 class Offset:
     """Metres by which a source lies east, north and above the reference.
 
-    `uncertain` is the standard error of its horizontal part in metres, by the quarters of the ground.
+    `uncertain` is the standard error (1 sigma) of its horizontal part in metres, from the quarters of the ground.
     """
 
     east: float
@@ -90,6 +94,7 @@ class Evaluation:
     `resolution` and `block` are metres, `blocks` those that hold compared pixels, `pixels` those where reference and
     all sources have data. `covered` is the share of the reference's pixels where a source has data. `sources` begins
     with the prediction. `offsets` holds what could be told, and was taken out of the heights if `coregistered`.
+    `report` is the page that was written, if any.
     """
 
     prediction: str
@@ -109,7 +114,9 @@ class Evaluation:
     overall: tuple[Assessed, ...]
     differences: tuple[Difference, ...]
     grounds: tuple[Assessed, ...]
+    ground_differences: tuple[Difference, ...]
     samples: tuple[SampleFigures, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     seconds: float
+    report: str | None = None

@@ -1,36 +1,43 @@
 """The story of `evaluate`: rasters -> grid of the reference -> strips -> sums and bins -> figures and intervals."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import rasterio
 
-from jspsr_cli.assess.asked import check_apart, check_report
+from jspsr_cli.assess.asked import check_report
 from jspsr_cli.assess.bootstrap import draw_blocks, drawn_figures, intervals_of
 from jspsr_cli.assess.counting import OVERALL, Counted, count
-from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation, Offset
+from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation, Figures, Offset
 from jspsr_cli.assess.ground import PARTITIONS
 from jspsr_cli.assess.lattice import check_fine, own_lattice
 from jspsr_cli.assess.offset import offset_of
 from jspsr_cli.assess.persample import check_samples, sample_figures
 from jspsr_cli.assess.rasters import Layers, Rasters, datums_of, open_rasters, samples_of
 from jspsr_cli.checks import before_work
-from jspsr_cli.errors import EmptyRaster, InvalidOption, MissingExtra
+from jspsr_cli.errors import EmptyRaster, InvalidOption, JspsrError, MissingExtra
 from jspsr_cli.extras import require_extra
 from jspsr_cli.limits import DEFAULT_BLOCK
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import Grid, name_of
 from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import paths_of
+from jspsr_cli.raster.writer import written_through
 from jspsr_cli.types import FloatArray, Progress
+
+log = logging.getLogger(__name__)
 
 # A baseline that ends within the area takes this share of the pixels from all sources: that is said.
 LEAST_COVERED = 0.99
 
 EMPTY = "every pixel is nodata or out of range: check the file and its unit"
 WHY_NOT = "the ground is too flat or too small, or woods and houses hide it"
+TAKEN_OUT = "the offset of each raster, the vertical one too, was taken out first: no figure says how far it lies off"
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -59,43 +66,35 @@ def evaluate(
         canopy: canopy height models in metres.
         block: side in metres of the blocks that are drawn for the intervals.
         per_sample: compare by the paper's protocol as well.
-        coregister: take the offset of each source against the reference out of it first.
-        report: HTML page to write of it; one of an earlier evaluation is replaced.
+        coregister: take the offset of each source against the reference, east, north and up, out of it first.
+        report: HTML page to write of it; one of an earlier evaluation is replaced. Where it cannot be written, a
+            warning says so, and `report` of the result is None.
         on_warning: called with each warning as soon as it is known; all of them are in the result too.
         progress: called with the share that is done, 0 to 1.
 
     Raises:
         JspsrError: with `exit_code` 2 before any work, 1 after; see `jspsr_cli.errors`.
-        OSError: the report cannot be written.
     """
     begun = time.monotonic()
     _check_block(block)
     if per_sample or coregister:
         require_extra("evaluate")
-    page = Path(report) if report is not None else None
+    page = written_through(Path(report)) if report is not None else None
     if page:
         check_report(page)
     given = {"reference": reference, "baselines": baselines, "classes": classes, "canopy": canopy}
     with rasterio.Env(**GDAL_OPTIONS), RasterReader() as reader:
-        rasters = open_rasters(_paths(prediction), **{name: _paths(paths) for name, paths in given.items()})
-        if page:
-            check_apart(page, rasters.files)
+        rasters = open_rasters(paths_of(prediction), **{name: paths_of(paths) for name, paths in given.items()})
         work = _Evaluating(rasters, reader, block=block, on_warning=on_warning or (lambda _warning: None))
         work.look(coregister=coregister, per_sample=per_sample)
         counted = work.counted(progress or (lambda _share: None))
         found = work.result(counted, coregistered=coregister, per_sample=per_sample, begun=begun)
-        if page:
-            work.report(page, found, counted)
-        return found
+        return work.reported(page, found, counted) if page else found
 
 
 def _check_block(block: float) -> None:
     if not (block > 0 and math.isfinite(block)):
         raise InvalidOption(f"A block of {block:g} m cannot be meant: choose a few hundred metres.")
-
-
-def _paths(given: Paths) -> tuple[str, ...]:
-    return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
 
 
 class _Evaluating:
@@ -140,6 +139,7 @@ class _Evaluating:
             else:
                 self._notes.append(f"how far {name} lies off the reference cannot be told: {WHY_NOT}")
         if coregister:
+            self._warn(TAKEN_OUT)
             self._layers = Layers(self._rasters, self.grid, reader=self._reader, offsets=self._offsets)
 
     def _warn(self, *warnings: str) -> None:
@@ -170,7 +170,7 @@ class _Evaluating:
         """All figures and intervals."""
         names = tuple(self._rasters.sources)
         times = draw_blocks(counted.used)
-        overall, differences = _overall(counted, names, times)
+        lines, differences = _compared(counted, names, times)
         taken_out = self._offsets if coregistered else {}
         samples = sample_figures(self._rasters, taken_out, self._reader) if per_sample else ()
         rows, columns = self.grid.resolution
@@ -189,17 +189,28 @@ class _Evaluating:
             datums={name or "reference": datum for name, datum in self._datums.items()},
             offsets=self._offsets,
             coregistered=coregistered,
-            overall=overall,
-            differences=differences,
-            grounds=tuple(_grounds(counted, names, times)),
+            overall=tuple(line for line in lines if line.partition == OVERALL),
+            differences=tuple(one for one in differences if one.partition == OVERALL),
+            grounds=tuple(line for line in lines if line.partition != OVERALL),
+            ground_differences=tuple(one for one in differences if one.partition != OVERALL),
             samples=samples,
             notes=tuple(dict.fromkeys(self._notes)),
             warnings=tuple(self._warnings),
             seconds=round(time.monotonic() - begun, 3),
         )
 
-    def report(self, page: Path, found: Evaluation, counted: Counted) -> None:
-        """Write the page of what was `found`. Raises ReadFailed, OSError."""
+    def reported(self, page: Path, found: Evaluation, counted: Counted) -> Evaluation:
+        """What was `found`, once its page is written; if that fails, whatever the cause, with a warning instead."""
+        try:
+            self._write(page, found, counted)
+        except Exception as error:
+            log.debug("there is no report", exc_info=True)
+            cause = str(error).rstrip(".") if isinstance(error, JspsrError) else f"{type(error).__name__}: {error}"
+            self._warn(f"there is no report: {cause}")
+            return replace(found, warnings=tuple(self._warnings))
+        return replace(found, report=str(page))
+
+    def _write(self, page: Path, found: Evaluation, counted: Counted) -> None:
         from jspsr_cli.assess.report import Material, write_report  # with what the extra `report` brings
 
         options = [f"--block {self._block:g}", *["--per-sample"] * bool(found.samples)]
@@ -215,33 +226,40 @@ class _Evaluating:
         write_report(page, found, material)
 
 
-def _overall(
-    counted: Counted, names: Sequence[str], times: FloatArray
-) -> tuple[tuple[Assessed, ...], tuple[Difference, ...]]:
-    """Each source on all ground, and the prediction (the first) against each other one in the same draws of blocks."""
-    lines, drawn = [], {}
-    for name in names:
-        tally = counted.tallies[OVERALL, name]
-        drawn[name] = drawn_figures(tally, 0, times)
-        figures, intervals = tally.figures(0), intervals_of(drawn[name])
-        lines.append(Assessed(OVERALL, OVERALL, name, counted.pixels, 1.0, figures, intervals))
-    values = [{key: value for key, value in asdict(line.figures).items() if isinstance(value, float)} for line in lines]
-    differences = []
-    for name, found in zip(names[1:], values[1:], strict=True):
-        apart = {key: draws - drawn[name][key] for key, draws in drawn[names[0]].items()}
-        figures_apart = {key: value - found[key] for key, value in values[0].items() if key in found}
-        differences.append(Difference(name, figures_apart, intervals_of(apart)))
-    return tuple(lines), tuple(differences)
+def _compared(counted: Counted, names: Sequence[str], times: FloatArray) -> tuple[list[Assessed], list[Difference]]:
+    """Each source on all ground, then on each kind of it; the prediction (the first) against each other one there.
+
+    What is drawn of two is drawn from the same blocks, so their difference is surer than either.
+    """
+    lines, differences = [], []
+    for partition, number, ground in _grounds(counted, names[0]):
+        tallies = {name: counted.tallies[partition, name] for name in names}
+        held = tallies[names[0]].pixels[number]  # the same of all sources
+        pixels, blocks = int(held.sum()), int(np.count_nonzero(held))
+        if not pixels:
+            continue
+        figures = {name: tally.figures(number) for name, tally in tallies.items()}
+        drawn = {name: drawn_figures(tally, number, times) for name, tally in tallies.items()}
+        for name in names:
+            intervals = intervals_of(drawn[name], _values(figures[name]), blocks=blocks)
+            lines.append(Assessed(partition, ground, name, pixels, pixels / counted.pixels, figures[name], intervals))
+        own, own_draws = _values(figures[names[0]]), drawn[names[0]]
+        for name in names[1:]:
+            apart = {key: own[key] - value for key, value in _values(figures[name]).items() if key in own}
+            draws = {key: values - drawn[name][key] for key, values in own_draws.items()}
+            intervals = intervals_of(draws, apart, blocks=blocks, differences=True)
+            differences.append(Difference(partition, ground, name, blocks, apart, intervals))
+    return lines, differences
 
 
-def _grounds(counted: Counted, names: Sequence[str], times: FloatArray) -> Iterator[Assessed]:
-    """Each source on each kind of ground that there is."""
-    for partition in (PARTITIONS[name] for name in PARTITIONS if (name, names[0]) in counted.tallies):
-        for number, ground in enumerate(partition.classes):
-            for name in names:
-                tally = counted.tallies[partition.name, name]
-                pixels = int(tally.pixels[number].sum())
-                if pixels:
-                    intervals = intervals_of(drawn_figures(tally, number, times))
-                    share = pixels / counted.pixels
-                    yield Assessed(partition.name, ground, name, pixels, share, tally.figures(number), intervals)
+def _grounds(counted: Counted, source: str) -> Iterator[tuple[str, int, str]]:
+    """All ground, and each kind that it is told apart by: partition, number of the class, its name."""
+    yield OVERALL, 0, OVERALL
+    for partition in PARTITIONS.values():
+        if (partition.name, source) in counted.tallies:
+            for number, ground in enumerate(partition.classes):
+                yield partition.name, number, ground
+
+
+def _values(figures: Figures) -> dict[str, float]:
+    return {key: value for key, value in asdict(figures).items() if isinstance(value, float)}

@@ -102,7 +102,7 @@ def read_views(rasters: Rasters, grid: Grid, *, offsets: dict[str, Offset], read
 def pictures_of(views: Views, *, reference: str) -> Maps:
     """Hillshades with the same greys, error maps with the same colours."""
     side = views.grid.resolution[0]
-    lights = [_light(heights, side) for heights in (views.reference, *views.sources.values())]
+    lights = [light(heights, side) for heights in (views.reference, *views.sources.values())]
     dark, spread = greys(lights)
     shades = [coloured("gray", (lit - dark) / spread) for lit in lights]
     errors = views.errors
@@ -119,12 +119,6 @@ def pictures_of(views: Views, *, reference: str) -> Maps:
         end=end,
         key=_picture("key", key),
     )
-
-
-def _light(heights: FloatArray, side: float) -> FloatArray:
-    if min(heights.shape) < 2:  # a slope needs two pixels
-        return np.where(np.isnan(heights), np.nan, 0.5).astype(np.float32)
-    return light(heights, side)
 
 
 def _picture(name: str, colours: Colours) -> Picture:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jspsr_cli.assess.rasters import NOT_STATED, Rasters
+from jspsr_cli.provenance import NOTICE_TAG
 from jspsr_cli.raster.align import pixel_size
 from jspsr_cli.raster.grid import Grid, name_of
 from jspsr_cli.raster.mosaic import Mosaic
@@ -14,7 +15,7 @@ from jspsr_cli.raster.sources import RasterFile
 # Names and values that are listed; a mosaic can have thousands of files.
 LISTED = 6
 
-NOTICE_TAG, OURS = "JSPSR_NOTICE", "JSPSR_"
+OURS = "JSPSR_"
 
 # Roles of what holds heights.
 HEIGHTS = ("prediction", "reference", "baseline")

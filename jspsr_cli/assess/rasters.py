@@ -44,12 +44,6 @@ class Rasters:
         """The first of the sources."""
         return next(iter(self.sources.values()))
 
-    @property
-    def files(self) -> tuple[RasterFile, ...]:
-        """All of them."""
-        groups = (self.reference, *self.sources.values(), *self.guides.values())
-        return tuple(file for files in groups for file in files)
-
 
 def open_rasters(
     prediction: Sequence[str],
@@ -158,6 +152,7 @@ def datums_of(rasters: Rasters) -> tuple[dict[str, str], list[str], list[str]]:
         elif right and datum.surface != right.surface:
             warnings.append(
                 f"heights of {said} are in {datum.name} and those of the reference in {right.name}: their distance "
-                "counts as an error; bring one to the other first, an output of jspsr with enhance --vertical-crs"
+                "counts as an error, but with --coregister; bring one to the other first, an output of jspsr with "
+                "enhance --vertical-crs"
             )
     return names, warnings, notes

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jspsr_cli import __version__
+from jspsr_cli.assess.bootstrap import SUFFICIENT_BLOCKS, TIMES_AS_WIDE
 from jspsr_cli.assess.charts import COLOURS, DASHES, MARKS, Chart, error_chart, ground_chart, profile_chart
 from jspsr_cli.assess.counting import OVERALL, Counted
 from jspsr_cli.assess.evaluated import Assessed, Evaluation, Offset
@@ -19,7 +20,9 @@ from jspsr_cli.assess.origins import notices_of, origins_of
 from jspsr_cli.assess.profile import Line, choose_line, read_profile
 from jspsr_cli.assess.rasters import Layers, Rasters
 from jspsr_cli.assess.telling import FIGURES
-from jspsr_cli.assess.verdict import MINUS, blocks, share, verdicts
+from jspsr_cli.assess.verdict import blocks, share, verdicts
+from jspsr_cli.errors import WriteFailed
+from jspsr_cli.pictures.layout import MINUS
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_models.files import appearing
@@ -84,10 +87,13 @@ class Ground:
 
 
 def write_report(path: Path, found: Evaluation, material: Material) -> None:
-    """Write the page, whole or not at all. Raises ReadFailed, OSError."""
+    """Write the page, whole or not at all. Raises ReadFailed, and WriteFailed where the disk is full or went away."""
     text = page_of(found, material)
-    with appearing(path) as part:
-        part.write_text(text, "utf-8", newline="\n")
+    try:
+        with appearing(path) as part:
+            part.write_text(text, "utf-8", newline="\n")
+    except OSError as error:
+        raise WriteFailed(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def page_of(found: Evaluation, material: Material) -> str:
@@ -109,6 +115,8 @@ def page_of(found: Evaluation, material: Material) -> str:
         version=__version__,
         verdicts=verdicts(found),
         blocks=blocks(found),
+        sufficient=SUFFICIENT_BLOCKS,
+        times_as_wide=TIMES_AS_WIDE,
         notices=notices_of(material.rasters),
         sources=_sources(found.sources),
         figures=FIGURES,

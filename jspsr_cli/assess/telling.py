@@ -26,7 +26,7 @@ def for_people(found: Evaluation) -> list[str]:
         text += ["", *_grounds(partition.title, lines)] if lines else []
     blocks = f"{found.blocks} blocks of {found.block:.0f} m"
     drawn = bool(found.overall[0].intervals)
-    ends = f"2.5 % to 97.5 %: draws of {blocks}" if drawn else f"{blocks} are too few for intervals, see --block"
+    ends = f"2.5 % to 97.5 % by draws of {blocks}" if drawn else f"{blocks} are too few for intervals, see --block"
     return [*text, "", f"{ends}; SLOPE: RMSE in degrees"]
 
 
@@ -41,7 +41,13 @@ def _head(title: str, columns: Sequence[str], *, last: str) -> str:
 
 
 def _cells(values: Sequence[float | None]) -> str:
-    return "".join(f"{'-':>7}" if value is None else f"{value:7.3f}"[:7] for value in values)
+    return "".join(f"{'-':>7}" if value is None else _cell(value, 7) for value in values)
+
+
+def _cell(value: float, width: int, digits: int = 3) -> str:
+    """As many of the `digits` after the point as leave a space before it, with a minus too: from 10 m on fewer."""
+    most = next((few for few in range(digits, 0, -1) if len(f"{-abs(value):.{few}f}") < width), 0)
+    return f"{value:{width}.{most}f}"
 
 
 def _row(name: str, figures: Figures) -> str:
@@ -68,25 +74,28 @@ def _percentiles(overall: Sequence[Assessed]) -> Iterator[str]:
     names = list(overall[0].figures.percentiles)
     yield f"{'percentiles of errors':{NAME}}" + "".join(f"{name[1:] + ' %':>8}" for name in names)
     for line in overall:
-        yield _name(line.source) + "".join(f"{line.figures.percentiles[name]:8.3f}" for name in names)
+        yield _name(line.source) + "".join(_cell(line.figures.percentiles[name], 8) for name in names)
 
 
 def _offsets(found: Evaluation) -> Iterator[str]:
     if found.offsets:
         yield ""
         yield "lies off the reference by" + ", which was taken out" * found.coregistered
-        yield f"{'':{NAME}}{'EAST':>8}{'NORTH':>8}{'+-':>8}{'UP':>8}"
+        yield f"{'':{NAME}}{'EAST':>8}{'NORTH':>8}{'1 SIGMA':>9}{'UP':>8}"
     for name, offset in found.offsets.items():
-        yield f"{_name(name)}{offset.east:8.2f}{offset.north:8.2f}{offset.uncertain:8.2f}{offset.up:8.2f}"
+        east, north, up = (_cell(value, 8, digits=2) for value in (offset.east, offset.north, offset.up))
+        yield f"{_name(name)}{east}{north}{_cell(offset.uncertain, 9, digits=2)}{up}"
+    if found.offsets:
+        yield "1 SIGMA: standard error of EAST and NORTH together, from quarters of the ground"
 
 
 def _samples(found: Evaluation) -> Iterator[str]:
     if found.samples:
         yield ""
-        yield f"{f'mean of {found.samples[0].samples} samples':{NAME}}   RMSE MEDIAN   NMAD   LE95   PSNR    SSIM"
+        yield f"{f'mean of {found.samples[0].samples} samples':{NAME}}   RMSE MEDIAN   NMAD   LE95   PSNR     SSIM"
     for line in found.samples:
         m = line.metrics
-        yield _name(line.source) + _cells([m.rmse, m.median, m.nmad, m.le95, m.psnr]) + f"{line.ssim:8.5f}"
+        yield _name(line.source) + _cells([m.rmse, m.median, m.nmad, m.le95, m.psnr]) + f"{line.ssim:9.5f}"
 
 
 def _grounds(title: str, lines: Sequence[Assessed]) -> Iterator[str]:

@@ -4,16 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from jspsr_cli.assess.bootstrap import SUFFICIENT_BLOCKS, TIMES_AS_WIDE
 from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation
 from jspsr_cli.assess.ground import PARTITIONS
+from jspsr_cli.assess.rasters import NOT_STATED
+from jspsr_cli.pictures.layout import MINUS
 
 # Kinds of ground that a sentence lists; the tables have all of them.
 LISTED = 4
 
+# Share of the pixels that a kind of ground holds at the least, where no interval tells how sure its figures are.
+LEAST_SHARE = 0.01
+
 # Metres below which two decimals say too little.
 SMALL = 0.1
 
-MINUS, NARROW_SPACE = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 INTERVAL = f"95{NARROW_SPACE}% interval"
 
@@ -62,7 +68,7 @@ def _alone(found: Evaluation) -> Verdict:
         f"{found.prediction} has an RMSE of {metres(line.figures.rmse)} m{ends} and lies "
         f"{metres(abs(line.figures.mean))} m {'above' if line.figures.mean > 0 else 'below'} the reference on average."
     )
-    return Verdict("alone", sentence, _worst(found))
+    return Verdict("alone", sentence, _datums(found, found.prediction) or _worst(found))
 
 
 def _against(found: Evaluation, difference: Difference) -> Verdict:
@@ -70,18 +76,31 @@ def _against(found: Evaluation, difference: Difference) -> Verdict:
     own, theirs = (_rmse(found, source) for source in (name, other))
     apart, ends = difference.figures["rmse"], difference.intervals.get("rmse")
     figures = f"{metres(own)} m against {metres(theirs)} m"
+    untold = f"Whether {name} is better than {other} cannot be told: its RMSE is"
+    if datums := _datums(found, name, other):
+        return Verdict("open", f"{untold} {figures}.", datums)
     where = _where(found, other)
-    if ends is None:
-        size = "smaller" if apart < 0 else "larger"
-        sentence = f"Whether {name} is better than {other} cannot be told: its RMSE is {size}, {figures}, "
-        return Verdict("open", f"{sentence}but {blocks(found)} do not suffice to say how sure that is.", where)
-    if ends[0] <= 0 <= ends[1]:
-        sentence = f"Whether {name} is better than {other} cannot be told: its RMSE is {figures}, and the difference "
-        return Verdict("open", f"{sentence}may be {interval(ends, signed=True)} m ({INTERVAL}).", where)
+    if ends and ends[0] <= 0 <= ends[1]:
+        may_be = f"and the difference may be {interval(ends, signed=True)} m ({INTERVAL})"
+        return Verdict("open", f"{untold} {figures}, {may_be}.", where)
+    of_difference = f"({INTERVAL} of the difference {interval(ends, signed=True)} m)" if ends else ""
+    if not _sure(difference):
+        size = f"{'smaller' if apart < 0 else 'larger'}, {figures} {of_difference}".rstrip()
+        return Verdict("open", f"{untold} {size}, but {blocks(found)} do not suffice to be sure of that.", where)
     kind: Literal["better", "worse"] = "better" if apart < 0 else "worse"
     by = f", {share(abs(apart) / theirs, 0)} {'less' if apart < 0 else 'more'}" if theirs > 0 else ""
     sentence = f"{name} is {kind} than {other}: its RMSE is {figures}{by} "
-    return Verdict(kind, f"{sentence}({INTERVAL} of the difference {interval(ends, signed=True)} m).", where)
+    return Verdict(kind, f"{sentence}{of_difference}.", where)
+
+
+def _sure(difference: Difference) -> bool:
+    """Whether the sign of a difference in RMSE is no chance: 0 lies beyond its interval, of few blocks far beyond."""
+    if "rmse" not in difference.intervals:
+        return False
+    apart = difference.figures["rmse"]
+    wide = 1 if difference.blocks >= SUFFICIENT_BLOCKS else TIMES_AS_WIDE
+    low, high = (apart + wide * (end - apart) for end in difference.intervals["rmse"])
+    return low > 0 or high < 0
 
 
 def blocks(found: Evaluation) -> str:
@@ -93,47 +112,68 @@ def _rmse(found: Evaluation, source: str) -> float:
     return next(line.figures.rmse for line in found.overall if line.source == source)
 
 
-def pairs(found: Evaluation, baseline: str) -> Iterator[tuple[Assessed, Assessed]]:
-    """The prediction and a baseline on each kind of ground."""
+def _datums(found: Evaluation, *sources: str) -> str:
+    """What is to be said where the distance of vertical datums is in the figures of `sources`; else nothing."""
+    right = found.datums.get("reference", NOT_STATED)
+    other = [name for name in sources if found.datums.get(name, NOT_STATED) not in (right, NOT_STATED)]
+    if right == NOT_STATED or found.coregistered or not other:
+        return ""
+    return (
+        f"Heights of {' and '.join(other)} and of the reference are counted from different vertical datums: how far "
+        "these are apart is in all figures."
+    )
+
+
+@dataclass(frozen=True)
+class _Larger:
+    """A kind of ground where the RMSE of the prediction is larger than that of a baseline, and whether that is sure."""
+
+    own: Assessed
+    other: Assessed
+    sure: bool
+
+    @property
+    def worth_saying(self) -> bool:
+        """Whether figures as they are listed tell the two apart, on ground that is more than a few pixels."""
+        apart = metres(self.own.figures.rmse) != metres(self.other.figures.rmse)
+        return self.sure or (apart and self.own.share >= LEAST_SHARE)
+
+
+def _larger(found: Evaluation, baseline: str) -> Iterator[_Larger]:
     lines = {(line.partition, line.ground, line.source): line for line in found.grounds}
-    for (partition, ground, source), line in lines.items():
-        if source == found.prediction:
-            yield line, lines[partition, ground, baseline]
+    for one in found.ground_differences:
+        if one.baseline == baseline and one.figures["rmse"] > 0:
+            own, other = (lines[one.partition, one.ground, source] for source in (found.prediction, baseline))
+            yield _Larger(own, other, sure=_sure(one))
 
 
 def _where(found: Evaluation, baseline: str) -> str:
-    worse = [(own, other) for own, other in pairs(found, baseline) if own.figures.rmse > other.figures.rmse]
-    if not worse:
-        return "Its RMSE is smaller on every kind of ground that was told apart." if found.grounds else ""
-    sure = [pair for pair in worse if _apart(*pair)]
-    perhaps = [pair for pair in worse if pair not in sure]
+    larger = list(_larger(found, baseline))
+    if not larger:
+        return "Its RMSE is no larger on any kind of ground that was told apart." if found.grounds else ""
+    sure = [one for one in larger if one.sure]
+    perhaps = [one for one in larger if one.worth_saying and not one.sure]
     parts = [f"It is worse {_listed(sure)}."] if sure else []
     if perhaps:
         parts.append(f"It may be worse, for all that the intervals tell, {_listed(perhaps)}.")
     return " ".join(parts)
 
 
-def _apart(own: Assessed, other: Assessed) -> bool:
-    """Whether the intervals of the two do not touch: cautious, as both are of the same blocks."""
-    if not (own.intervals and other.intervals):
-        return False
-    return own.intervals["rmse"][0] > other.intervals["rmse"][1]
-
-
-def _listed(worse: list[tuple[Assessed, Assessed]]) -> str:
+def _listed(worse: list[_Larger]) -> str:
     """Those that hold the most pixels first."""
-    by_share = sorted(worse, key=lambda pair: -pair[0].share)
+    by_share = sorted(worse, key=lambda one: -one.own.share)
     items = [
-        f"{ground_of(own)} ({share(own.share)} of the pixels, {metres(own.figures.rmse)} m against "
-        f"{metres(other.figures.rmse)} m)"
-        for own, other in by_share[:LISTED]
+        f"{ground_of(one.own)} ({share(one.own.share)} of the pixels, {metres(one.own.figures.rmse)} m against "
+        f"{metres(one.other.figures.rmse)} m)"
+        for one in by_share[:LISTED]
     ]
     more = len(worse) - LISTED
     return ", ".join(items) + (f" and {more} more, see below" if more > 0 else "")
 
 
 def _worst(found: Evaluation) -> str:
-    if not found.grounds:
+    large = [line for line in found.grounds if line.intervals or line.share >= LEAST_SHARE]
+    if not large:
         return ""
-    line = max(found.grounds, key=lambda one: one.figures.rmse)
+    line = max(large, key=lambda one: one.figures.rmse)
     return f"It is worst {ground_of(line)}: {metres(line.figures.rmse)} m on {share(line.share)} of the pixels."

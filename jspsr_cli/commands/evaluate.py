@@ -25,18 +25,22 @@ from jspsr_cli.console import Console, echo_result, harmless
 @click.option("--per-sample", is_flag=True,
               help="Add the paper's protocol: samples of 128 pixels of the prediction, PSNR and SSIM.")  # fmt: skip
 @click.option("--coregister", is_flag=True,
-              help="Take the offset of each raster against the reference out of it before the comparison.")  # fmt: skip
+              help="Take the offset of each raster against the reference out of it first, horizontally and "
+              "vertically.")  # fmt: skip
 @click.option("--report", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Write a page with figures, pictures and plots too, such as report.html: one file, to pass on. "
               "An earlier report is replaced.")  # fmt: skip
 @options.as_json
 @options.verbose
 @options.quiet
-def cli(prediction: tuple[str, ...], report: Path | None, as_json: bool, quiet: bool, **choices: Any) -> None:
+@click.pass_context
+def cli(
+    ctx: click.Context, /, prediction: tuple[str, ...], report: Path | None, as_json: bool, quiet: bool, **choices: Any
+) -> None:
     """Compare PREDICTION, and baselines, with a finer terrain model.
 
     All are brought to the pixels of the reference by the code of `jspsr enhance`, and compared where all have data:
-    overall, by slope, and by land use and canopy height where given. The intervals hold 95 % of draws of whole blocks
+    overall, by slope, and by land use and canopy height where given. The 95 % intervals come from draws of whole blocks
     of ground, since errors beside each other are alike. Offsets are found by the method of Nuth & Kääb (2011).
 
     \b
@@ -49,12 +53,13 @@ def cli(prediction: tuple[str, ...], report: Path | None, as_json: bool, quiet: 
     console = Console(quiet=quiet)
     with console.following("jspsr_cli"), console.share("evaluating") as progress:
         found = evaluate(prediction, report=report, on_warning=console.warn, progress=progress, **choices)
-    if report:
-        console.notice(f"report: {report}")
+    if found.report:
+        console.notice(f"report: {found.report}")
     if as_json:
         echo_result(asdict(found), as_json=True)
-        return
-    for note in found.notes:
-        console.notice(note)
-    for line in for_people(found):
-        click.echo(harmless(line))
+    else:
+        for note in found.notes:
+            console.notice(note)
+        for line in for_people(found):
+            click.echo(harmless(line))
+    ctx.exit(1 if report and not found.report else 0)

@@ -36,7 +36,7 @@ from jspsr_cli.raster.inputs import open_dem
 from jspsr_cli.raster.products import common_datum
 from jspsr_cli.raster.sources import short_name
 from jspsr_cli.raster.vertical import parse_datum, vertical_transform
-from jspsr_cli.raster.writer import check_disk, disk_bytes, is_output_of
+from jspsr_cli.raster.writer import check_disk, disk_bytes, is_output_of, written_through
 from jspsr_cli.request import EnhanceOptions, Inputs, Weights, check_request, second_output
 from jspsr_cli.types import Progress
 from jspsr_cli.unfinished import bytes_kept
@@ -143,9 +143,7 @@ def plan_inputs(
     given, options = inputs_of(dem, image=image, mask=mask, canopy=canopy), options or EnhanceOptions()
     if not (given.paths or options.bounds or options.geometry or options.like):
         raise InvalidOption("There is no place to fetch for: give INPUT, --guide, --bounds, --geometry or --like.")
-    output = Path(output) if output else _default_output(given, options)
-    if output.is_symlink():  # as `enhance` does
-        output = Path(os.path.realpath(output))
+    output = written_through(Path(output) if output else _default_output(given, options))
     wanted = (*(["dem"] if not given.dem else []), *(["canopy"] if not given.guides else []))
     files = {role: (str(inputs_folder(output) / SOURCES[role].file_name),) for role in wanted}
     inputs = Inputs(dem=files.pop("dem", given.dem), guides={**given.guides, **files})

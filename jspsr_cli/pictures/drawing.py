@@ -12,12 +12,13 @@ from jspsr_cli.errors import EmptyRaster
 from jspsr_cli.limits import DEFAULT_PREVIEW_SIZE
 from jspsr_cli.pictures.colours import Colours, coloured_difference
 from jspsr_cli.pictures.ground import lengths
-from jspsr_cli.pictures.layout import Layout, layout_of
-from jspsr_cli.pictures.panels import TERRAIN, alike, lit, on_void, photographed, shaded, span
-from jspsr_cli.pictures.relief import greys
-from jspsr_cli.pictures.sheet import MINUS, Key, Titled, draw
+from jspsr_cli.pictures.layout import MINUS, Layout, layout_of
+from jspsr_cli.pictures.panels import TERRAIN, alike, on_void, photographed, shaded, span
+from jspsr_cli.pictures.relief import greys, light
+from jspsr_cli.pictures.sheet import BETWEEN, Key, Titled, draw
 from jspsr_cli.pictures.shown import Apart, Panel, Preview, Shown
 from jspsr_cli.pictures.views import read_photo, read_view, shown_grid
+from jspsr_cli.provenance import NOTICE_TAG
 from jspsr_cli.raster.grid import WGS84, Grid, name_of, project_bounds
 from jspsr_cli.raster.inputs import image_stretch
 from jspsr_cli.raster.products import SEPARATOR, inherited, vertical_datum
@@ -142,7 +143,7 @@ class _Picture:
         return ways
 
     def _lit(self, heights: FloatArray) -> FloatArray:
-        return lit(heights, self._view.resolution[0])
+        return light(heights, self._view.resolution[0])
 
     def _shaded(self, heights: FloatArray, way: "_Way") -> Colours:
         return shaded(heights, lights=self._lit(heights), ends=way.ends, greys=way.greys)
@@ -159,9 +160,9 @@ class _Picture:
         found = Apart(of=(first, second), mean=float(far.mean()), rms=float(np.sqrt((far**2).mean())), end=end)
         beyond = "both" if np.abs(far).max() > end else "neither"
         self._keys.append(Key(colormaps["RdBu_r"], -end, end, "difference in metres, red above", beyond))
-        line = f"mean {found.mean:+.2f} m, RMS {found.rms:.2f} m as drawn".replace("-", MINUS.strip())
+        line = f"mean {found.mean:+.2f} m, RMS {found.rms:.2f} m as drawn".replace("-", MINUS)
         self._put((first, second), colours, known, line=line)
-        self.told.append(Panel(name=MINUS.join((first, second)), heights=None))
+        self.told.append(Panel(name=BETWEEN.join((first, second)), heights=None))
         return found
 
     def _put(self, titles: tuple[str, ...], colours: Colours, known: BoolArray, *, line: str = "") -> None:
@@ -173,7 +174,7 @@ class _Picture:
         """Write the picture; returns its width and height in pixels. Raises WriteFailed."""
         files = [file for panel in shown for file in panel.files]
         notices = {f"{file.name}: {notice}" for panel in shown for file in panel.files
-                   if (notice := file.tags.get("JSPSR_NOTICE"))}  # fmt: skip
+                   if (notice := file.tags.get(NOTICE_TAG))}  # fmt: skip
         attributions = SEPARATOR.join(inherited(files)[1])
         tags = {"Software": f"jspsr {__version__}", **({"Copyright": attributions} if attributions else {})}
         return draw(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 from jspsr_cli.raster.grid import Grid
 
+MINUS = "\N{MINUS SIGN}"
+
 # Width of a screen over its height.
 SCREEN = 1.6
 

@@ -9,7 +9,7 @@ from PIL import Image  # matplotlib brings it
 
 from jspsr_cli.pictures.colours import Colours
 from jspsr_cli.pictures.layout import SQUARES
-from jspsr_cli.pictures.relief import ALTITUDE, light
+from jspsr_cli.pictures.relief import ALTITUDE
 from jspsr_cli.types import BoolArray, FloatArray
 
 # From low to high ground, as on maps, each as much lighter than the one before: lightness alone tells heights apart, so
@@ -53,13 +53,6 @@ def alike(heights: Mapping[int, FloatArray]) -> list[list[int]]:
             low, high, numbers = min(low, group[0]), max(high, group[1]), group[2] + numbers
         groups.append((low, high, numbers))
     return sorted(sorted(numbers) for _, _, numbers in groups)
-
-
-def lit(heights: FloatArray, side: float) -> FloatArray:
-    """The light on heights whose pixels are `side` metres wide: see `relief.light`."""
-    if min(heights.shape) < 2:  # a slope needs two pixels
-        return np.full(heights.shape, np.nan, dtype=np.float32)
-    return light(heights, side)
 
 
 def shaded(

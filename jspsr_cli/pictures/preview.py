@@ -1,6 +1,5 @@
 """The story of `preview`: rasters -> shared ground -> heights on few pixels -> colours and light -> a picture."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from jspsr_cli.pictures.shown import Preview, Shown
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.inputs import open_dem, open_image
 from jspsr_cli.raster.sources import inspect_raster, short_name
+from jspsr_cli.raster.writer import written_through
 from jspsr_cli.types import Bounds, Progress
 
 # A raster with as many bands is a photo: heights have one.
@@ -49,9 +49,7 @@ def preview(
         raise InvalidOption("There is nothing to show: name a raster, or two with --difference.")
     if size < SMALLEST_PREVIEW_SIZE:
         raise InvalidOption(f"A picture of {size} pixels shows nothing: choose {SMALLEST_PREVIEW_SIZE} or more.")
-    path = Path(output) if output else Path(f"{Path(short_name(shown[0])).stem}.png")
-    if path.is_symlink():  # written through, not replaced
-        path = Path(os.path.realpath(path))
+    path = written_through(Path(output or f"{Path(short_name(shown[0])).stem}.png"))
     check_picture(path)
     with rasterio.Env(**GDAL_OPTIONS):
         titles = _titles([*shown, *pair])

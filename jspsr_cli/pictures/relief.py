@@ -20,9 +20,13 @@ LEAST_SHADES = 0.01
 def light(heights: FloatArray, across: float, down: float | None = None) -> FloatArray:
     """The light on a slope (rows, columns), -1 to 1: Lambert's cosine, NaN where a height or one beside it is NaN.
 
+    A single row or column has no slope and is lit as level ground is.
+
     Pixels are `across` metres wide and `down` high, as wide by default. Nothing is stretched, unlike in the hillshade
     of matplotlib, so that the same slope has the same light in every raster.
     """
+    if min(heights.shape) < 2:
+        return np.where(np.isnan(heights), np.nan, math.sin(ALTITUDE)).astype(heights.dtype)
     from_north, from_west = np.gradient(heights, across if down is None else down, across)
     east = math.sin(AZIMUTH) * math.cos(ALTITUDE)
     north = math.cos(AZIMUTH) * math.cos(ALTITUDE)

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from jspsr_cli.errors import WriteFailed
 from jspsr_cli.pictures.colours import Colours
 from jspsr_cli.pictures.ground import round_length
-from jspsr_cli.pictures.layout import LEGEND, LINE, MARGIN, Layout
+from jspsr_cli.pictures.layout import LEGEND, LINE, MARGIN, MINUS, Layout
 from jspsr_cli.pictures.panels import STRIPE, VOID
 from jspsr_models.files import appearing
 
@@ -25,7 +25,8 @@ DPI = 72
 
 INK, FAINT = "#222222", "#666666"
 
-MINUS = " \N{MINUS SIGN} "
+# What stands between the names of two of which the difference is shown.
+BETWEEN = f" {MINUS} "
 
 # Width of a letter over its height, on the safe side: of titles that have to fit.
 LETTER = 0.62
@@ -143,8 +144,8 @@ class _Sheet:
         left, top = self._layout.corner(number)
         em = self._layout.em
         below = self._layout.lines * LINE * em
-        room = (self._layout.width - (len(panel.titles) - 1) * len(MINUS) * LETTER * em) / len(panel.titles)
-        title = MINUS.join(self._fitting(name, width=room) for name in panel.titles)
+        room = (self._layout.width - (len(panel.titles) - 1) * len(BETWEEN) * LETTER * em) / len(panel.titles)
+        title = BETWEEN.join(self._fitting(name, width=room) for name in panel.titles)
         self._text(left, top - below - 0.1 * em, title, weight="bold")
         if panel.line:
             self._text(

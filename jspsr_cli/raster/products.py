@@ -98,6 +98,12 @@ def inherited(files: Sequence[RasterFile]) -> tuple[list[str], list[str]]:
     return [*dict.fromkeys(filter(None, licences))], [*dict.fromkeys(filter(None, attributions))]
 
 
+def products_of(files: Sequence[RasterFile]) -> set[str]:
+    """Names of the data sets that `files` are known to be, or to be made of."""
+    attributions = inherited(files)[1]
+    return {product.name for product in PRODUCTS if product.attribution in attributions}
+
+
 def tiles_of(file: RasterFile) -> list[str]:
     """Names of the published tiles that a download was made of; none where it does not say."""
     try:

@@ -100,6 +100,11 @@ class RasterFile:
         return replace(self, nodata=(None,) * self.count)
 
 
+def paths_of(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """One path or URL, or several."""
+    return (str(given),) if isinstance(given, str | Path) else tuple(str(path) for path in given)
+
+
 def short_name(path: str) -> str:
     """File name of a path, URL or part of a file (NETCDF:"x.nc":band); a URL's query can hold a password."""
     if part := PART_OF_FILE.match(path):

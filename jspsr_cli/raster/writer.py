@@ -1,8 +1,11 @@
 """The output: a Cloud Optimized GeoTIFF that appears whole under its name or not at all."""
 
+import errno
 import os
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -61,6 +64,35 @@ def check_output(output: Path) -> None:
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
 
 
+def written_through(path: Path) -> Path:
+    """What `path` is a link to, or itself: a file that takes the place of a link would be where nobody meant it."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_together(first: Path, second: Path) -> None:
+    """Raise OutputNotWritable where what was made beside `first` cannot get the name `second` without copying.
+
+    It is tried: disks of one number may be mounted apart.
+    """
+    if os.path.samefile(first.parent, second.parent):
+        return
+    name = f".{uuid.uuid4().hex}.part"
+    source, target = first.with_name(name), second.with_name(name)
+    try:
+        source.touch()
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise OutputNotWritable(f"{second} cannot be written: {error.strerror or error}.") from error
+        raise OutputNotWritable(
+            f"{second} and {first} lie on different disks or mounts, and cannot appear together: put them on the same."
+        ) from error
+    finally:
+        for path in (source, target):
+            with suppress(OSError):
+                path.unlink()
+
+
 def check_disk(output: Path, grid: Grid, *, kept: int, files: int = 1, beside: int = 0) -> None:
     """Raise OutputNotWritable where the disk of `output` has too little room for what `files` on `grid` still need.
 
@@ -100,10 +132,13 @@ def publish(
 
 
 def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequence[Output] = ()) -> None:
-    """Make COGs of `rows`, and give them their names when all are whole; the first of `outputs` gets its name last.
+    """Make COGs of `rows`, and give them their names when all are whole.
 
     `rows` is a file of float32: of each row of `grid` first the pixels of the first output, then those of the next.
     What is needed on the way lies beside it. Outputs that are `made` already are left as they are.
+
+    Wherever it ends, nothing of before lies beside what is new: old sidecars and old later outputs go, then the first
+    of `outputs` gets its name, then the others. `rows` have to stay until this returns: all can be made of them again.
 
     Raises:
         JspsrError: rows are missing.
@@ -125,11 +160,13 @@ def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequ
             gdal_copy(described, path, driver="COG", **LAYOUT, **OVERVIEWS)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        for band in reversed(finished):
+        for band in finished:
             at = outputs[band].path
-            os.replace(finished[band], at)
-            for ending in SIDECARS:
+            for ending in (*SIDECARS, *([""] if band else [])):
                 at.with_name(at.name + ending).unlink(missing_ok=True)
+        for band, path in finished.items():
+            at = outputs[band].path
+            os.replace(path, at)
     except GDAL_ERRORS as error:
         for path in finished.values():
             path.unlink(missing_ok=True)

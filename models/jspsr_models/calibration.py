@@ -12,12 +12,18 @@ class Calibration:
     """The standard error of a height, sqrt(floor^2 + (factor * spread^power)^2), and what it was fitted on, in words.
 
     `floor`, spread and standard error are in metres; `power` is below 1 where large spreads say less than small ones.
+    It holds for pixels of `resolution` metres, windows of `window` pixels that overlap by the share `overlap`, and
+    elevation models of `product`, as `jspsr_cli.raster.products` calls it.
     """
 
     floor: float
     factor: float
     power: float
     fitted_on: str
+    resolution: float
+    window: int
+    overlap: float
+    product: str
 
 
 # By SHA-256 of the weights, so that it goes with them wherever they lie, and not with others of the same name.
@@ -30,6 +36,10 @@ CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
             factor=3.19,
             power=0.6,
             fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
+            resolution=8.0,
+            window=128,
+            overlap=0.25,
+            product="Copernicus DEM",
         ),
     }
 )
