@@ -34,4 +34,4 @@ DEFAULT_RESOLUTION = 8.0
 DEFAULT_BLOCK = 300.0
 
 # In pixels, of pictures: what a screen shows at once, and below which neither letters nor ground can be told apart.
-DEFAULT_PREVIEW_SIZE, SMALLEST_PREVIEW_SIZE = 1600, 400
+DEFAULT_PREVIEW_SIZE, SMALLEST_PREVIEW_SIZE, LARGEST_PREVIEW_SIZE = 1600, 400, 5000

@@ -268,6 +268,13 @@ def test_per_sample_is_what_validate_computes(tmp_path: Path) -> None:
 # The command
 
 
+def test_a_canopy_map_without_data_is_said_to_tell_nothing(scene: Scene, tmp_path: Path) -> None:
+    canopy = raster(tmp_path / "void.tif", np.full(SHAPE, -9999))
+    found = scene.evaluate(canopy=[canopy])
+    assert any(warning.startswith("void.tif has no data where the others have some") for warning in found.warnings)
+    assert {line.partition for line in found.grounds} == {"slope"}
+
+
 def test_the_table_fits_a_terminal_and_json_has_all(scene: Scene) -> None:
     arguments = (scene["dem.tif"], "--reference", scene["dtm.tif"], "--baseline", scene["cop.tif"], "--canopy",
                  scene["canopy.tif"])  # fmt: skip
@@ -318,6 +325,11 @@ def far(scene: Scene) -> list[str]:
     return [str(cop30(scene.folder / "far.tif", lon=20.0, lat=45.0, size=20)), "--reference", scene["dtm.tif"]]
 
 
+def canopy_elsewhere(scene: Scene) -> list[str]:
+    elsewhere = cop30(scene.folder / "far.tif", lon=20.0, lat=45.0, size=20)
+    return [scene["dem.tif"], "--reference", scene["dtm.tif"], "--canopy", str(elsewhere)]
+
+
 def in_degrees(scene: Scene) -> list[str]:
     dem = cop30(scene.folder / "cop30.tif", lon=9.0, lat=45.0, size=40)
     return [str(dem), "--reference", scene["dtm.tif"], "--per-sample"]
@@ -333,6 +345,7 @@ def strange_classes(scene: Scene) -> list[str]:
 COARSE = (SHAPE[0] // 2, SHAPE[1] // 2)
 MISTAKES: dict[str, tuple[Callable[[Scene], list[str]], str]] = {
     "elsewhere": (far, "dtm.tif and far.tif do not overlap"),
+    "canopy elsewhere": (canopy_elsewhere, "dtm.tif and far.tif do not overlap"),
     "no data in the prediction": (of("dem.tif", np.full(SHAPE, -9999)), "dem.tif has no data where dtm.tif has some"),
     "no data in the reference": (of("dtm.tif", np.full(SHAPE, -9999)), "dtm.tif has no data where the others are"),
     "reference in feet": (of("dtm.tif", ground() / 0.3048), "dtm.tif has 3.2. times the relief of dem.tif.*in feet"),

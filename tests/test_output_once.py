@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rasterio
 import rasterio.warp
 import torch
+from matplotlib.image import imsave
 from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, PredictionFailed, ReadFailed
@@ -206,6 +208,11 @@ def refuses(job: Job, **info: Any) -> None:
     with pytest.raises(OutputExists, match="--overwrite"):
         job.run(never, **info)
     assert job.output.read_bytes() == before
+
+
+def test_a_picture_of_that_name_is_refused_without_a_warning_of_rasterio(job: Job) -> None:
+    imsave(job.output, np.zeros((4, 4, 3), dtype=np.uint8), format="png")
+    refuses(job)
 
 
 @pytest.mark.parametrize("change", CHANGES)

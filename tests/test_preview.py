@@ -30,6 +30,7 @@ from tests.scenes import (
     bicubic,
     centres,
     cop30,
+    damaged,
     guide_over,
     heights_of,
     identity,
@@ -172,8 +173,9 @@ def test_heights_that_meet_share_their_colours() -> None:
     low, high = ground(), ground() + 400
     canopy = np.full_like(low, 10)
     assert alike({0: high, 1: canopy, 2: high + 5, 4: low}) == [[0, 2], [1], [4]]
-    between = np.linspace(low.min(), high.max(), low.size).reshape(low.shape)
-    assert alike({0: high, 1: low, 2: between}) == [[0, 1, 2]]
+    assert alike({0: low, 1: np.full_like(low, 1e6)}) == [[0], [1]]
+    assert alike({0: low, 1: low[::-1, ::-1] / 2}) == [[0], [1]]  # a canopy by the sea
+    assert alike({0: low, 1: low + 0.01, 2: low + 5}) == [[0, 1, 2]]
 
 
 def test_level_ground_spans_a_metre() -> None:
@@ -289,6 +291,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raster(Path("void.tif"), ground() * 0 - 9999, nodata=-9999)
     raster(Path("two.tif"), np.stack([ground()] * 2))
     Path("text.tif").write_text("no raster")
+    damaged(raster(Path("broken.tif")))
     Path("mine.png").write_bytes(b"my own picture")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for arguments, says in (
@@ -302,12 +305,14 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["dem.tif", "-o", "mine.png"], "mine.png exists and is no picture of jspsr"),
         (["dem.tif", "-o", "no/dem.png"], "The folder no does not exist"),
         (["dem.tif", "--bounds", "0,0,1,1"], "--bounds do not overlap"),
+        (["broken.tif"], "broken.tif broke off while being read"),
         ([], "There is nothing to show"),
     ):
         done = invoke(*arguments)
         assert done.exit_code == 2, arguments
         assert says in done.stderr
         assert done.stderr.count("\n") == 1
+    assert "8000 is not in the range 400<=x<=5000" in invoke("dem.tif", "--size", 8000).stderr
     monkeypatch.setitem(extras.EXTRAS, "report", ("no_such_module",))
     assert "pip install 'jspsr[report]'" in invoke("dem.tif").stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -23,8 +23,9 @@ from jspsr_cli.checks import before_work
 from jspsr_cli.errors import EmptyRaster, InvalidOption, JspsrError, MissingExtra
 from jspsr_cli.extras import require_extra
 from jspsr_cli.limits import DEFAULT_BLOCK
+from jspsr_cli.plan import extent_of
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
-from jspsr_cli.raster.grid import Grid, name_of
+from jspsr_cli.raster.grid import Grid, common_area, name_of
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import paths_of
 from jspsr_cli.raster.writer import written_through
@@ -106,6 +107,8 @@ class _Evaluating:
         self._rasters, self._reader, self._block, self._on_warning = rasters, reader, block, on_warning
         self.grid: Grid = own_lattice(rasters.reference, list(rasters.sources.values()))
         check_fine(rasters.reference, rasters.prediction, self.grid)
+        for files in rasters.guides.values():
+            common_area([extent_of(rasters.reference), extent_of(files)])  # raises NoOverlap
         self._warnings: list[str] = []
         self._notes: list[str] = []
         self._offsets: dict[str, Offset] = {}
@@ -163,6 +166,9 @@ class _Evaluating:
                 )
         if not counted.pixels:
             raise EmptyRaster(f"No pixel of {reference} has data in all of the others: leave a baseline away.")
+        for kind, files in self._rasters.guides.items():
+            if not counted.tallies[kind, next(iter(counted.known))].pixels.any():
+                self._warn(f"{files[0].name} has no data where the others have some: it tells no ground apart")
         self._notes += self._layers.notes
         return counted
 

@@ -20,7 +20,8 @@ from jspsr_cli.console import Console, echo_result, harmless
 @click.option("--bounds", metavar="WEST,SOUTH,EAST,NORTH", type=params.BoundsType(),
               show_default="all that the rasters share", help="Ground to show: longitude and latitude in degrees "
               "(WGS 84) where all four could be, else in the CRS of the first raster.")  # fmt: skip
-@click.option("--size", metavar="PIXELS", type=click.IntRange(limits.SMALLEST_PREVIEW_SIZE, 20_000),
+@click.option("--size", metavar="PIXELS",
+              type=click.IntRange(limits.SMALLEST_PREVIEW_SIZE, limits.LARGEST_PREVIEW_SIZE),
               default=limits.DEFAULT_PREVIEW_SIZE, show_default=True,
               help="Longer side of the picture, at the most.")  # fmt: skip
 @options.as_json

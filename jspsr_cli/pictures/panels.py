@@ -21,6 +21,10 @@ TERRAIN = LinearSegmentedColormap.from_list(
 # Lowest and highest percentile of all heights that are shown together: between them lie the colours.
 HEIGHTS = (1.0, 99.0)
 
+# Rasters are of one ground if they correlate as well as that, or lie apart by no more than that share of their range: a
+# canopy map does neither.
+FOLLOWING, CLOSE = 0.5, 0.1
+
 # Metres that the colours span at least, so that rounding does not look like terrain.
 SMALLEST_SPAN = 1.0
 
@@ -40,19 +44,31 @@ def span(heights: Sequence[FloatArray]) -> tuple[float, float]:
 
 
 def alike(heights: Mapping[int, FloatArray]) -> list[list[int]]:
-    """Which of `heights`, by their numbers, can be shown in the same colours: those whose ranges meet.
+    """Which of `heights`, by their numbers, can be shown in the same colours: those of one ground.
 
-    A canopy of 20 m beside ground at 400 m has colours of its own.
+    A canopy of 20 m has colours of its own, be the ground beside it at 400 m or at 10 m.
     """
-    groups: list[tuple[float, float, list[int]]] = []
+    groups: list[list[int]] = []
     for number, values in heights.items():
-        low, high = span([values])
-        numbers = [number]
-        for group in [group for group in groups if group[0] <= high and low <= group[1]]:
-            groups.remove(group)
-            low, high, numbers = min(low, group[0]), max(high, group[1]), group[2] + numbers
-        groups.append((low, high, numbers))
-    return sorted(sorted(numbers) for _, _, numbers in groups)
+        joined = [group for group in groups if any(_of_one_ground(heights[other], values) for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([*(other for group in joined for other in group), number])
+    return sorted(sorted(numbers) for numbers in groups)
+
+
+def _of_one_ground(first: FloatArray, second: FloatArray) -> bool:
+    """Whether the ranges of two rasters (rows, columns) meet, and their heights follow each other or hardly differ."""
+    ends = span([first]), span([second])
+    low, high = (pick(values) for pick, values in zip((max, min), zip(*ends, strict=True), strict=True))
+    if low > high:
+        return False
+    both = np.isfinite(first) & np.isfinite(second)
+    a, b = first[both].astype(np.float64), second[both].astype(np.float64)
+    if a.size < 2:
+        return True
+    if np.median(np.abs(a - b)) <= CLOSE * (max(ends[0][1], ends[1][1]) - min(ends[0][0], ends[1][0])):
+        return True
+    return min(a.std(), b.std()) > 0 and float(np.corrcoef(a, b)[0, 1]) >= FOLLOWING
 
 
 def shaded(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import rasterio
 
+from jspsr_cli.checks import before_work
 from jspsr_cli.errors import InvalidOption
-from jspsr_cli.limits import DEFAULT_PREVIEW_SIZE, SMALLEST_PREVIEW_SIZE
+from jspsr_cli.limits import DEFAULT_PREVIEW_SIZE, LARGEST_PREVIEW_SIZE, SMALLEST_PREVIEW_SIZE
 from jspsr_cli.pictures.asked import check_picture
 from jspsr_cli.pictures.ground import shared_grid
 from jspsr_cli.pictures.shown import Preview, Shown
@@ -47,8 +48,9 @@ def preview(
     shown, pair = [str(path) for path in rasters or difference or ()], [str(path) for path in difference or ()]
     if not shown:
         raise InvalidOption("There is nothing to show: name a raster, or two with --difference.")
-    if size < SMALLEST_PREVIEW_SIZE:
-        raise InvalidOption(f"A picture of {size} pixels shows nothing: choose {SMALLEST_PREVIEW_SIZE} or more.")
+    if not SMALLEST_PREVIEW_SIZE <= size <= LARGEST_PREVIEW_SIZE:
+        raise InvalidOption(f"A picture of {size} pixels cannot be drawn: choose {SMALLEST_PREVIEW_SIZE} to "
+                            f"{LARGEST_PREVIEW_SIZE}.")  # fmt: skip
     path = written_through(Path(output or f"{Path(short_name(shown[0])).stem}.png"))
     check_picture(path)
     with rasterio.Env(**GDAL_OPTIONS):
@@ -58,7 +60,8 @@ def preview(
         files = [file for panel in (*panels, *apart) for file in panel.files]
         from jspsr_cli.pictures.drawing import draw_panels  # matplotlib, which only pictures need
 
-        return draw_panels(panels, shared_grid(files, bounds), path, apart=apart, size=size, progress=progress)
+        with before_work():
+            return draw_panels(panels, shared_grid(files, bounds), path, apart=apart, size=size, progress=progress)
 
 
 def _titles(paths: Sequence[str]) -> dict[str, str]:

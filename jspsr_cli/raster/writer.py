@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import JspsrError, OutputNotWritable, WriteFailed
@@ -110,7 +112,10 @@ def check_disk(output: Path, grid: Grid, *, kept: int, files: int = 1, beside: i
 def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: Sequence[str]) -> bool:
     """Whether `output` exists with this grid and these tags, and is younger than the files it was `made_of`."""
     try:
-        with rasterio.open(output) as dataset:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture, which is not what is asked for
+            dataset = rasterio.open(output)
+        with dataset:
             place = (dataset.crs, dataset.transform, dataset.width, dataset.height)
             found = dataset.tags()
     except GDAL_ERRORS:
