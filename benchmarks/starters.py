@@ -190,14 +190,14 @@ def site(words: list[str], resolution: float) -> tuple[str, list[Place]]:
     return name, [Place(scene, ground.grid(resolution), known, extra.get("image"), "canopy" in extra)]
 
 
-def scenes(count: int, resolution: float, folder: Path) -> Iterator[Place]:
-    """Simulated places."""
-    simulation = Simulation(seed=SEED, resolution=resolution, size=SCENE)
+def scenes(count: int, resolution: float, folder: Path, *, seed: int = SEED) -> Iterator[Place]:
+    """Simulated places, whose photos lie in `folder`."""
+    simulation = Simulation(seed=seed, resolution=resolution, size=SCENE)
     for number in range(count):
         scene = simulation.scene(number)
         image = None
         if GUIDE_LAYERS["image"] in simulation.kinds:
-            image = str(folder / f"{number}.tif")
+            image = str(folder / f"{seed}_{number}.tif")
             layers = simulation.layers(scene, number, wanted=[GUIDE_LAYERS["image"]])
             write_layer(Path(image), layers[GUIDE_LAYERS["image"]], grid=scene.grid, heights=False, tags={})
         yield Place(scene, scene.grid, np.ones((SCENE, SCENE), dtype=bool), image, True)

@@ -29,14 +29,13 @@ import torch
 from matplotlib.figure import Figure
 from scipy import optimize, stats
 
-from benchmarks.starters import SCENE, Place, site
+from benchmarks.starters import Place, scenes, site
 from jspsr_cli import EnhanceOptions, enhance
 from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.simulate.canopymap import canopy_map
 from jspsr_cli.simulate.fields import stream
 from jspsr_cli.simulate.radar import elevation_models
 from jspsr_cli.simulate.scene import CANOPY_MAP, RADAR
-from jspsr_cli.simulate.views import Simulation
 from jspsr_cli.spread import Uncertainty
 from jspsr_cli.types import FloatArray
 from jspsr_models import WeightsInfo, load_network
@@ -68,14 +67,6 @@ def mean_of_8(network: Any) -> Any:
     return predict
 
 
-def scenes(count: int, seed: int, resolution: float) -> Iterable[Place]:
-    """Simulated places, as in benchmarks/starters.py."""
-    simulation = Simulation(seed=seed, resolution=resolution, size=SCENE)
-    for number in range(count):
-        scene = simulation.scene(number)
-        yield Place(scene, scene.grid, np.ones((SCENE, SCENE), dtype=bool), None, True)
-
-
 def read(path: Path) -> FloatArray:
     """The band of a raster, NaN for nodata."""
     with rasterio.open(path) as dataset:
@@ -100,7 +91,9 @@ def measured(
         runs += [(mean_of_8(network), mean, options)] if asked.mean else []
         for predictor, output, chosen in runs:
             weights: Any = (predictor, unknown)
-            enhance(dem_file, canopy=[canopy_file], output=output, weights=weights, options=chosen)
+            given = {"image": [str(place.image)], "canopy": [str(canopy_file)]}
+            guides: Any = {guide: given[guide] for guide in info.inputs}
+            enhance(dem_file, **guides, output=output, weights=weights, options=chosen)
         truth = place.means(place.scene.terrain)
         known = place.known & np.isfinite(read(spread))
         return {
@@ -227,15 +220,16 @@ def main() -> None:
     asked.store.mkdir(exist_ok=True)
     lines: dict[str, Pixels] = {}
     constant = float("nan")
-    if known is None:
-        lines["fitted on"] = gathered("fit", scenes(asked.scenes, FIT_SEED, resolution), FIT_SEED, 1, asked)
-        known, constant = fitted(lines["fitted on"]), rms(lines["fitted on"]["error"])
+    with tempfile.TemporaryDirectory() as name:
+        places = {seed: scenes(asked.scenes, resolution, Path(name), seed=seed) for seed in (FIT_SEED, JUDGED_SEED)}
+        if known is None:
+            lines["fitted on"] = gathered("fit", places[FIT_SEED], FIT_SEED, 1, asked)
+            known, constant = fitted(lines["fitted on"]), rms(lines["fitted on"]["error"])
+        lines["simulated"] = gathered("simulated", places[JUDGED_SEED], JUDGED_SEED, 1, asked)
     print(f"floor {known.floor:.3f} m, factor {known.factor:.3f}, power {known.power:.3f}, one number {constant:.3f} m")
-    judged = scenes(asked.scenes, JUDGED_SEED, resolution)
-    lines["simulated"] = gathered("simulated", judged, JUDGED_SEED, 1, asked)
     for words in asked.site:
-        name, places = site(words, resolution)
-        lines[name] = gathered(name, places, JUDGED_SEED, asked.draws, asked)
+        name, place = site(words, resolution)
+        lines[name] = gathered(name, place, JUDGED_SEED, asked.draws, asked)
     curves = {}
     for name, pixels in lines.items():
         sigma = Uncertainty(Path(), known).of(pixels["spread"])

@@ -26,6 +26,9 @@ class Calibration:
     product: str
 
 
+# What both starters were fitted on.
+_GLOBAL = "simulated scenes without tile-wide bias, with a canopy map as wrong as the global one"
+
 # By SHA-256 of the weights, so that it goes with them wherever they lie, and not with others of the same name.
 # Made, and judged, by benchmarks/uncertainty.py.
 CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
@@ -35,7 +38,18 @@ CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
             floor=0.31,
             factor=3.19,
             power=0.6,
-            fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
+            fitted_on=_GLOBAL,
+            resolution=8.0,
+            window=128,
+            overlap=0.25,
+            product="Copernicus DEM",
+        ),
+        # starter-8m-image-canopy
+        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": Calibration(
+            floor=0.0,
+            factor=3.29,
+            power=0.62,
+            fitted_on=_GLOBAL,
             resolution=8.0,
             window=128,
             overlap=0.25,
