@@ -159,10 +159,10 @@ def test_rio_jspsr_enhance(scene: Scene) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted(scene: Scene, number: int, code: int) -> None:
     scene.output.write_bytes(b"what was there before")
-    dem = cop30(scene.folder / "large.tif", size=120, **PLACE)
+    dem = cop30(scene.folder / "large.tif", size=70, **PLACE)
     guide = guide_over(scene.folder / "large_guide.tif", dem, crs=CRS, resolution=8, share=0.9)
     arguments = scene.arguments(
-        "--overwrite", "--window", "32", "--overlap", "0.75", "--batch-size", "1", dem=dem, guide=guide
+        "--overwrite", "--window", "32", "--overlap", "0.5", "--batch-size", "1", dem=dem, guide=guide
     )
     before, rows = scene.listing(), scene.folder / "out.tif.partial" / "heights.f32"
     with subprocess.Popen(
