@@ -139,3 +139,8 @@ class NothingKept(JspsrError):
 
 class TrainingDiverged(JspsrError):
     """The loss is no longer a number."""
+
+
+def cause_of(error: Exception) -> str:
+    """What is wrong, for the middle of a sentence: the words of an error of ours, else its kind too."""
+    return str(error).rstrip(".") if isinstance(error, JspsrError) else f"{type(error).__name__}: {error}"

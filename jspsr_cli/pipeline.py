@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 import torch
 
-from jspsr_cli.errors import JspsrError, OutputExists
+from jspsr_cli.errors import JspsrError, OutputExists, cause_of
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import Plan, plan_enhance
@@ -91,8 +91,7 @@ def _drawn(plan: Plan, report: EnhanceReport) -> EnhanceReport:
         drawn = draw_enhanced(plan, picture_of(plan.output))
     except Exception as error:
         log.debug("the preview failed", exc_info=True)
-        why = str(error).rstrip(".") if isinstance(error, JspsrError) else f"{type(error).__name__}: {error}"
-        return replace(report, warnings=(*report.warnings, f"there is no preview: {why}"))
+        return replace(report, warnings=(*report.warnings, f"there is no preview: {cause_of(error)}"))
     return replace(report, preview=drawn.output, warnings=(*report.warnings, *drawn.warnings))
 
 

@@ -20,7 +20,7 @@ from jspsr_cli.assess.offset import offset_of
 from jspsr_cli.assess.persample import check_samples, sample_figures
 from jspsr_cli.assess.rasters import Layers, Rasters, datums_of, open_rasters, samples_of
 from jspsr_cli.checks import before_work
-from jspsr_cli.errors import EmptyRaster, InvalidOption, JspsrError, MissingExtra
+from jspsr_cli.errors import EmptyRaster, InvalidOption, MissingExtra, cause_of
 from jspsr_cli.extras import require_extra
 from jspsr_cli.limits import DEFAULT_BLOCK
 from jspsr_cli.plan import extent_of
@@ -129,7 +129,7 @@ class _Evaluating:
         try:
             require_extra("evaluate")
         except MissingExtra as error:
-            self._notes.append(f"offsets were not looked for: {str(error).rstrip('.')}")
+            self._notes.append(f"offsets were not looked for: {cause_of(error)}")
             return
         ground = heights.pop("")
         for name, values in heights.items():
@@ -211,8 +211,7 @@ class _Evaluating:
             self._write(page, found, counted)
         except Exception as error:
             log.debug("there is no report", exc_info=True)
-            cause = str(error).rstrip(".") if isinstance(error, JspsrError) else f"{type(error).__name__}: {error}"
-            self._warn(f"there is no report: {cause}")
+            self._warn(f"there is no report: {cause_of(error)}")
             return replace(found, warnings=tuple(self._warnings))
         return replace(found, report=str(page))
 

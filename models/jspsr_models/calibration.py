@@ -26,35 +26,27 @@ class Calibration:
     product: str
 
 
-# What both starters were fitted on.
-_GLOBAL = "simulated scenes without tile-wide bias, with a canopy map as wrong as the global one"
+def _at_8m(floor: float, factor: float, power: float) -> Calibration:
+    """That of a starter, by benchmarks/uncertainty.py."""
+    return Calibration(
+        floor,
+        factor,
+        power,
+        fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
+        resolution=8.0,
+        window=128,
+        overlap=0.25,
+        product="Copernicus DEM",
+    )
+
 
 # By SHA-256 of the weights, so that it goes with them wherever they lie, and not with others of the same name.
-# Made, and judged, by benchmarks/uncertainty.py.
 CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
     {
         # starter-8m-canopy
-        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": Calibration(
-            floor=0.31,
-            factor=3.19,
-            power=0.6,
-            fitted_on=_GLOBAL,
-            resolution=8.0,
-            window=128,
-            overlap=0.25,
-            product="Copernicus DEM",
-        ),
+        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": _at_8m(0.31, 3.19, 0.6),
         # starter-8m-image-canopy
-        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": Calibration(
-            floor=0.0,
-            factor=3.29,
-            power=0.62,
-            fitted_on=_GLOBAL,
-            resolution=8.0,
-            window=128,
-            overlap=0.25,
-            product="Copernicus DEM",
-        ),
+        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": _at_8m(0.0, 3.29, 0.62),
     }
 )
 
