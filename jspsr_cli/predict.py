@@ -1,5 +1,6 @@
 """Batches of windows through any callable that stands for the network, on a device."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,13 +16,20 @@ from jspsr_cli.raster.strips import Strip
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.tiling.voids import fill_voids
 from jspsr_cli.types import FloatArray, Precision
+from jspsr_models.inference import OnCpu, folded
+from jspsr_models.network import JSPSR
 
-# Pixels at a time where the user leaves the choice: 4, 32 and 8 windows of 128 x 128. On a CPU more gain nothing.
-BATCH_PIXELS = {"cpu": 4 * 128**2, "cuda": 32 * 128**2, "mps": 8 * 128**2}
+# Pixels at a time where the user leaves the choice: 32 and 8 windows of 128 x 128.
+BATCH_PIXELS = {"cuda": 32 * 128**2, "mps": 8 * 128**2}
+
+# On a CPU a window for each thread: at least 4, for the short waits between batches, and at most 16, as with F = 32
+# each takes an eighth of a gigabyte.
+CPU_WINDOWS = range(4, 17)
 
 # Heights are float32 in all of them. `auto` is float32 as long as nothing faster is harmless.
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -94,7 +102,8 @@ def resolve_device(name: str) -> torch.device:
 
 def default_batch(device: torch.device, size: int) -> int:
     """Windows of `size` pixels at a time for `device`, so that large windows do not take more memory."""
-    return max(1, BATCH_PIXELS.get(device.type, BATCH_PIXELS["cpu"]) // size**2)
+    on_cpu = min(max(torch.get_num_threads(), CPU_WINDOWS[0]), CPU_WINDOWS[-1]) * 128**2
+    return max(1, BATCH_PIXELS.get(device.type, on_cpu) // size**2)
 
 
 def batches_of(windows: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -111,10 +120,7 @@ def exact_products() -> None:
 
 
 class WindowPredictor:
-    """Predicts heights in metres for windows.
-
-    `batch_option` is what sets how many windows come at a time, for the sentence on a device that is too small.
-    """
+    """Predicts heights in metres for windows: as many at a time as it is given, or as the device has memory for."""
 
     def __init__(
         self,
@@ -123,17 +129,15 @@ class WindowPredictor:
         scale: HeightScale,
         device: torch.device,
         precision: Precision,
-        batch_option: str = "--batch-size",
     ) -> None:
         dtype = DTYPES[precision]
         if device.type == "cpu" and dtype == torch.float16:
             raise InvalidOption("float16 is not for CPUs: use --precision float32 or bfloat16.")
-        # In training mode the windows of a batch would share their statistics, and change the network's.
-        self._network = network.to(device).eval() if isinstance(network, torch.nn.Module) else network
+        self._network = _ready(network, device)
         self.scale = scale
         self._device = device
         self._dtype = dtype
-        self._batch_option = batch_option
+        self._most: int | None = None
         #: what "auto" came to
         self.precision = str(dtype).removeprefix("torch.")
         exact_products()
@@ -153,19 +157,28 @@ class WindowPredictor:
 
     def scaled_heights(self, windows: Sequence[WindowInput]) -> FloatArray:
         """What the network returns, float32 (windows, rows, columns). Raises as `heights`."""
+        done: list[FloatArray] = []
+        while left := windows[len(done) :]:
+            batch = left[: self._most]
+            try:
+                done.extend(self._scaled_heights(batch))
+            except torch.OutOfMemoryError as error:
+                if len(batch) == 1:
+                    raise PredictionFailed(
+                        "The device has not enough memory for one window: use a smaller --window, or --device cpu."
+                    ) from error
+                self._most = len(batch) // 2
+                log.info("the device has no memory for %d windows at a time: %d from here on", len(batch), self._most)
+        return np.stack(done)
+
+    def _scaled_heights(self, windows: Sequence[WindowInput]) -> FloatArray:
         dem = np.stack([self.scale.scale(w.heights, w.base) for w in windows])
         guides = {
             name: self._tensor(np.stack([GUIDES[name].scale(w.guides[name]) for w in windows]))
             for name in windows[0].guides
         }
-        try:
-            with torch.inference_mode(), self._autocast():
-                scaled: FloatArray = self._network(self._tensor(dem), **guides).float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            instead = f"a smaller {self._batch_option}" if len(windows) > 1 else "--device cpu"
-            raise PredictionFailed(
-                f"The device ran out of memory with {len(windows)} windows at a time: use {instead}."
-            ) from error
+        with torch.inference_mode(), self._autocast():
+            scaled: FloatArray = self._network(self._tensor(dem), **guides).float().cpu().numpy()
         if scaled.shape != dem.shape:
             raise PredictionFailed(f"The network returned {scaled.shape} for {dem.shape}.")
         _check_finite(scaled)
@@ -178,6 +191,17 @@ class WindowPredictor:
         if self._dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=self._dtype)
+
+
+def _ready(network: Predictor, device: torch.device) -> Predictor:
+    """What predicts like `network` on `device`, as fast as it can. Networks of others stay as they are."""
+    if not isinstance(network, torch.nn.Module):
+        return network
+    # In training mode the windows of a batch would share their statistics, and change the network's.
+    network = network.to(device).eval()
+    if not isinstance(network, JSPSR):
+        return network
+    return OnCpu(network) if device.type == "cpu" else folded(network)
 
 
 def _check_finite(arrays: Iterable[FloatArray]) -> None:

@@ -59,7 +59,7 @@ class ConvUnit(nn.Module):
         features = self.conv(features)
         if self.norm is not None:
             features = self.norm(features)
-        return torch.relu(features)
+        return torch.relu_(features)
 
 
 class ResidualBlock(nn.Module):
@@ -68,9 +68,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.norm1: nn.Module = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels_out)
+        self.norm2: nn.Module = nn.BatchNorm2d(channels_out)
         self.shortcut: nn.Sequential | None = None
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
@@ -81,9 +81,9 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, Cin, H, W) to (B, Cout, H / stride, W / stride)."""
         shortcut = features if self.shortcut is None else self.shortcut(features)
-        residual = torch.relu(self.norm1(self.conv1(features)))
+        residual = torch.relu_(self.norm1(self.conv1(features)))
         residual = self.norm2(self.conv2(residual))
-        return torch.relu(residual + shortcut)
+        return torch.relu_(residual + shortcut)
 
 
 class UpUnit(nn.Module):
@@ -95,11 +95,11 @@ class UpUnit(nn.Module):
         self.enlarge = nn.ConvTranspose2d(
             channels_out, channels_out, 3, stride=2, padding=1, output_padding=1, bias=False
         )
-        self.norm = nn.BatchNorm2d(channels_out)
+        self.norm: nn.Module = nn.BatchNorm2d(channels_out)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, Cin, H, W) to (B, Cout, 2H, 2W)."""
-        return torch.relu(self.norm(self.enlarge(self.unit(features))))
+        return torch.relu_(self.norm(self.enlarge(self.unit(features))))
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
