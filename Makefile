@@ -1,9 +1,10 @@
 # make test    everything CI checks        make demo    the whole road on a simulated scene
-# make test-slow, make test-gpu, make bench, make coverage: what is too long, or needs hardware
+# make test-slow, make test-gpu, make torture, make bench, make coverage: what is too long, or needs hardware
+# make audit, make sbom: known vulnerabilities of the dependencies (asks the internet), and their list
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test coverage test-slow test-gpu demo bench lint clean
+.PHONY: test coverage test-slow test-gpu torture audit sbom demo bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,6 +29,23 @@ test-slow: .venv/installed
 test-gpu: .venv/installed
 	$(BIN)/pytest -m gpu
 
+# Processes that are killed, full disks, files made on purpose, thousands of mutants.
+torture: .venv/installed
+	$(BIN)/pytest -m slow tests/torture tests/hostile
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
+# --strict: what could not be asked about is a failure.
+audit: .venv-audit/installed
+	.venv-audit/bin/pip-audit --strict -s osv --no-deps --disable-pip -r constraints.txt
+
+sbom: .venv-audit/installed
+	mkdir -p dist
+	.venv-audit/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible --no-validate -o dist/sbom.json
+
 demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
@@ -35,4 +53,4 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist demo
+	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist demo

@@ -159,7 +159,8 @@ class _Follower(logging.Handler):
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return columns as wide as their widest cell: as easy to read as to cut."""
+    """Return columns as wide as their widest cell, spelt out as by `harmless`: as easy to read as to cut."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

@@ -61,6 +61,10 @@ class GuideMismatch(InputError):
     """The guides given are not the ones the weights were trained with."""
 
 
+class TooFine(InputError):
+    """A raster has more pixels in one of the output than can be averaged at once."""
+
+
 class OutputExists(InputError):
     """The output would overwrite something that it must not, or another process writes there."""
 

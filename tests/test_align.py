@@ -13,7 +13,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import transform
 from rasterio.windows import Window
 
-from jspsr_cli.errors import ReadFailed
+from jspsr_cli.errors import ReadFailed, TooFine
 from jspsr_cli.raster import align
 from jspsr_cli.raster.align import AlignedLayer, Sampling
 from jspsr_cli.raster.grid import Grid, snapped_grid
@@ -64,6 +64,14 @@ def test_a_cut_shows_nowhere(tmp_path: Path, data: st.DataObject) -> None:
     height, width = (data.draw(st.integers(1, n)) for n in (grid.height - row, grid.width - col))
     part = layer.read(row, col, height, width)
     assert np.array_equal(part, whole[:, row : row + height, col : col + width], equal_nan=True)
+
+
+def test_pixels_too_many_to_average_are_refused(tmp_path: Path) -> None:
+    """A header could ask for any amount of memory: one target pixel is the least that is read at once."""
+    values = np.ones((8, 8), np.float32)
+    aligned(fine(tmp_path / "fine.tif", values, 8 / 2990), grid_of(8, 4))
+    with pytest.raises(TooFine, match=r"too-fine.tif has pixels of 0.0027 m, too many in one of 8 m of the output"):
+        aligned(fine(tmp_path / "too-fine.tif", values, 8 / 3010), grid_of(8, 4))
 
 
 def test_finer_heights_are_averaged(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from jspsr_cli import options, params
-from jspsr_cli.console import Console, columns, echo_result
+from jspsr_cli.console import Console, columns, echo_result, harmless
 from jspsr_models.errors import WeightsError
 from jspsr_models.info import WeightsInfo
 from jspsr_models.registry import REGISTRY, WeightsEntry
@@ -70,7 +70,7 @@ def pull_weights(name: str, as_json: bool, quiet: bool) -> None:
     if as_json:
         echo_result({"name": name, "path": path, "sha256": recorded_sha256(path, find_entry(name))}, as_json=True)
     else:
-        click.echo(path)
+        click.echo(harmless(str(path)))
 
 
 @cli.command("verify")

@@ -60,7 +60,7 @@ def stated(product: Product, source: str) -> dict[str, str]:
 
 def tiles_in(output: Path) -> tuple[str, ...]:
     """Names of the tiles that `output`, one of ours, was made of."""
-    with rasterio.open(output) as dataset:
+    with rasterio.open(output, driver="GTiff") as dataset:
         return tuple(json.loads(dataset.tags().get(TILES_TAG, "[]")))
 
 
@@ -107,7 +107,7 @@ def copy_tiles(
 
 
 def _copy(part: Part, path: Path, canvas: Canvas, prepare: Callable[[FloatArray], FloatArray]) -> None:
-    source, file = part.source, inspect_raster(str(path))
+    source, file = part.source, inspect_raster(str(path))  # its name ends in .tif, so it is read as that only
     with RasterReader() as reader:
         for rows in strips(source.height, source.width):
             window = Window(source.col_off, source.row_off + rows.start, source.width, len(rows))

@@ -10,10 +10,10 @@ from rasterio.enums import Resampling
 from rasterio.warp import transform
 from rasterio.windows import Window
 
-from jspsr_cli.errors import NoOverlap
+from jspsr_cli.errors import NoOverlap, TooFine
 from jspsr_cli.raster.boxes import TURN
 from jspsr_cli.raster.gdal import GDAL_ERRORS
-from jspsr_cli.raster.grid import WIDE_DEGREES, Grid
+from jspsr_cli.raster.grid import WIDE_DEGREES, Grid, project_points
 from jspsr_cli.raster.mosaic import Mosaic, around
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.warp import Place, SourceBlock
@@ -27,6 +27,10 @@ MARGIN = 8
 # bands of this size are 24 MB.
 BLOCK_SOURCE_PIXELS = 2_000_000
 MIN_BLOCK, MAX_BLOCK = 1, 1024
+
+# Source pixels along a target pixel, at most: one target pixel is the smallest block, and 9 million source pixels in
+# three float32 bands are 108 MB. 5 cm under 100 m are 2,000; else a header could ask for any amount of memory.
+MOST_BELOW = 3000
 
 # Points per side at which a block's footprint in the source is probed.
 PROBES = 9
@@ -55,7 +59,7 @@ def pixel_size(mosaic: Mosaic, grid: Grid) -> float:
     """
     hull = mosaic.hull
     west, south, east, north = grid.bounds
-    target = transform(grid.crs, mosaic.crs, [(west + east) / 2], [(south + north) / 2])
+    target = project_points(grid.crs, mosaic.crs, [(west + east) / 2], [(south + north) / 2])
     there = ~mosaic.transform * (target[0][0], target[1][0])
     middle = (hull.col_off + hull.width / 2, hull.row_off + hull.height / 2)
     # Far from its own zone a projection still gives numbers, which are thousands of times too large.
@@ -94,6 +98,12 @@ class AlignedLayer:
         self._mosaics = [(m, pixel_size(m, grid)) for m in around(mosaics, grid)]
         self._target_size = math.sqrt(grid.resolution[0] * grid.resolution[1])
         finest = min(size for _, size in self._mosaics)
+        if finest * MOST_BELOW < self._target_size:
+            names = " or ".join(sorted({m.files[0].name for m, size in self._mosaics if size == finest}))
+            raise TooFine(
+                f"{names} has pixels of {finest:.2g} m, too many in one of {self._target_size:.3g} m of the output: "
+                "check its georeferencing, or average it first with gdalwarp -r average."
+            )
         side = math.sqrt(BLOCK_SOURCE_PIXELS) * finest / self._target_size
         self._block = max(MIN_BLOCK, min(MAX_BLOCK, int(side)))
 

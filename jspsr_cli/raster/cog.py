@@ -11,8 +11,9 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from jspsr_cli.errors import WrongTile
+from jspsr_cli.errors import UnreadableRaster, WrongTile
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
+from jspsr_cli.raster.opening import check_opened
 
 # Pixels along a side of a block: GDAL holds whole blocks in memory, and those of COGs have 256 to 1024.
 LARGEST_BLOCK = 4096
@@ -46,6 +47,7 @@ def read_layout(path: Path, window: Window, *, name: str) -> CogLayout:
     """
     try:
         with rasterio.open(path, driver="GTiff") as dataset:
+            check_opened(dataset, str(path))
             height, width = dataset.block_shapes[0]
             if max(height, width) > LARGEST_BLOCK:
                 raise WrongTile(f"{name} has blocks of {width} x {height} pixels: it is not what its name says.")
@@ -61,6 +63,10 @@ def read_layout(path: Path, window: Window, *, name: str) -> CogLayout:
                 block_bytes=size,
                 blocks=tuple(_blocks(dataset, window, largest=2 * size, name=name)),
             )
+    except UnicodeDecodeError as error:
+        raise WrongTile(f"{name} is damaged: it names its CRS in no UTF-8.") from error
+    except UnreadableRaster as error:
+        raise WrongTile(str(error).replace(str(path), name)) from error
     except GDAL_ERRORS as error:
         why = reason(error).removeprefix(f"{path.name}: ").replace(str(path), "it")
         raise WrongTile(f"{name} is damaged, or no Cloud Optimized GeoTIFF: {why}.") from error

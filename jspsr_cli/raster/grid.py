@@ -12,7 +12,8 @@ from rasterio.warp import transform, transform_bounds
 
 from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
 from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat
-from jspsr_cli.types import Bounds
+from jspsr_cli.raster.gdal import GDAL_ERRORS
+from jspsr_cli.types import Bounds, FloatArray
 
 WGS84 = CRS.from_epsg(4326)
 
@@ -196,6 +197,21 @@ def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
     return west, south, east, north
 
 
+def project_points(
+    source: CRS, target: CRS, x: Sequence[float] | FloatArray, y: Sequence[float] | FloatArray
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Coordinates of points after the change of CRS.
+
+    Raises:
+        NoOverlap: they have no place in the target CRS.
+    """
+    try:
+        xs, ys = transform(source, target, x, y)
+    except GDAL_ERRORS as error:
+        raise NoOverlap(f"({x[0]:g}, {y[0]:g}) of {name_of(source)} has no place in {name_of(target)}.") from error
+    return xs, ys
+
+
 def snapped_grid(crs: CRS, resolution: float, bounds: Bounds) -> Grid:
     """The grid of `resolution` metres that covers `bounds`, its edges on whole multiples of the resolution.
 
@@ -220,7 +236,7 @@ def is_torn(crs: CRS, area: Bounds) -> bool:
     west, south, east, north = area
     inset = TORN_INSET * (east - west)
     lons = [west + inset, (west + east) / 2, east - inset]
-    xs, ys = transform(WGS84, crs, lons, [(south + north) / 2] * 3)
+    xs, ys = project_points(WGS84, crs, lons, [(south + north) / 2] * 3)
     halves = [math.dist((xs[i], ys[i]), (xs[i + 1], ys[i + 1])) for i in (0, 1)]
     return max(halves) > TORN_HALVES * min(halves)
 

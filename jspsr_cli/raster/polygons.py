@@ -1,6 +1,7 @@
 """Polygons of `--geometry`: the area that is worked on."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from jspsr_cli.errors import InputError, MissingCRS
 from jspsr_cli.raster.boxes import TURN, turns_together
 from jspsr_cli.raster.gdal import reason
 from jspsr_cli.raster.grid import Grid, horizontal
+from jspsr_cli.raster.vectors import check_vector
 from jspsr_cli.types import BoolArray, Bounds, FloatArray
 
 # A straight edge in one CRS is a curve in another: it is projected with this many points at least.
@@ -72,17 +74,25 @@ def read_area(path: str) -> Area:
     """All polygons of the first layer of a vector file as one.
 
     Raises:
-        InputError: unreadable, or without a polygon.
+        InputError: unreadable, without a polygon, or as `check_vector`.
         MissingCRS: no CRS in the file.
     """
+    check_vector(path)
     try:
-        meta, _, shapes, _ = pyogrio.raw.read(path, columns=[], layer=0)
+        with warnings.catch_warnings():
+            # The option is of GML, which else leaves a file beside its own; other formats say that they lack it. What
+            # else is said of shapes shows in what is read.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            meta, _, shapes, _ = pyogrio.raw.read(path, columns=[], layer=0, WRITE_GFS="NO")
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a vector file: {reason(error)}.") from error
     if not meta["crs"]:
         raise MissingCRS(f"{path} has no CRS: assign one with ogr2ogr -a_srs.")
-    with np.errstate(invalid="ignore"):  # of coordinates that are no numbers, which no polygon outlives
-        found = [g for g in shapely.from_wkb(shapes) if g is not None]
+    try:
+        with np.errstate(invalid="ignore"):  # of coordinates that are no numbers, which no polygon outlives
+            found = [g for g in shapely.from_wkb(shapes) if g is not None]
+    except shapely.GEOSException as error:
+        raise InputError(f"{path} holds a shape that is none: {reason(error)}.") from error
     polygons = [g for g in shapely.get_parts(found) if g.geom_type.endswith("Polygon")]
     if not polygons:
         raise InputError(f"{path} holds no polygon: the area to work on must be one.")

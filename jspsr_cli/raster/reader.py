@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import rasterio
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
+from jspsr_cli.raster.opening import open_raster
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.types import BoolArray, FloatArray
 
@@ -50,7 +50,7 @@ class RasterReader:
         if key not in self._open:
             options = {} if file.overview is None else {"overview_level": file.overview}
             try:
-                self._open[key] = rasterio.open(file.path, **options)
+                self._open[key] = open_raster(file.path, **options)
             except GDAL_ERRORS as error:
                 raise ReadFailed(f"{file.path} cannot be opened any more: {reason(error)}.", path=file.path) from error
             if len(self._open) > MAX_OPEN:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
@@ -19,6 +18,7 @@ from rasterio.io import DatasetReader
 from jspsr_cli.errors import MissingCRS, UnreadableRaster, WrongBands
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Extent, horizontal
+from jspsr_cli.raster.opening import not_text, open_raster, promised
 from jspsr_cli.types import Bounds
 
 # How GDAL names a raster in a file of several: NETCDF:"x.nc":band, GTIFF_DIR:2:x.tif. No URL and no Windows drive.
@@ -119,11 +119,16 @@ def _readable(path: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             yield
+    except UnicodeDecodeError as error:
+        raise not_text(path) from error
     except GDAL_ERRORS as error:
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
         why = "the file is empty" if empty else reason(error)
         if path.lower().endswith(".zip"):
             why += f", but one in it can as /vsizip/{path}/NAME"
+        if (format_ := promised(path)) and "not recognized" in why:
+            kind = format_.removeprefix("G")
+            why = f"it is no {kind.upper()}, as its name says, or is damaged; another format needs another name"
         raise UnreadableRaster(f"{path} cannot be read as a raster: {why}.") from error
 
 
@@ -145,11 +150,11 @@ def inspect_raster(path: str, *, overview: int | None = None) -> RasterFile:
     """Open `path` (a file, URL or GDAL virtual path) and note what it is.
 
     Raises:
-        UnreadableRaster: GDAL cannot open it, or its pixels are complex numbers.
+        UnreadableRaster: GDAL cannot open it, its pixels are complex numbers, or as `open_raster`.
         MissingCRS: it has no CRS, or only ground control points.
     """
     options = {} if overview is None else {"overview_level": overview}
-    with _readable(path), rasterio.open(path, **options) as dataset:
+    with _readable(path), open_raster(path, **options) as dataset:
         _check_usable(dataset, path)
         colours = tuple(c.name for c in dataset.colorinterp)
         alpha = next((i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha), None)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from rasterio.warp import transform
 
 from jspsr_cli.errors import InvalidGrid, InvalidOption, NoOverlap
 from jspsr_cli.raster.boxes import TURN, intersect, intersect_lonlat, turned, turns_to
@@ -21,6 +20,7 @@ from jspsr_cli.raster.grid import (
     overlap_grid,
     parse_crs,
     project_bounds,
+    project_points,
     snapped_grid,
 )
 from jspsr_cli.raster.polygons import Area, read_area
@@ -168,7 +168,7 @@ def uncovered(target: Target, files: Sequence[RasterFile]) -> float:
         inside = target.area.holds(x, y)
         x, y = x[inside], y[inside]
     open_ground = np.ones(len(x), dtype=bool)
-    places = {crs: transform(grid.crs, crs, x, y) for crs in {file.crs for file in files}}
+    places = {crs: project_points(grid.crs, crs, x, y) for crs in {file.crs for file in files}}
     for file in files:
         px, py = (np.asarray(v) for v in places[file.crs])
         if file.crs.is_geographic:

@@ -114,7 +114,7 @@ def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture, which is not what is asked for
-            dataset = rasterio.open(output)
+            dataset = rasterio.open(output, driver="GTiff")  # as all outputs are
         with dataset:
             place = (dataset.crs, dataset.transform, dataset.width, dataset.height)
             found = dataset.tags()

@@ -12,6 +12,12 @@ from pydantic_core import ErrorDetails
 from jspsr_cli.errors import InvalidConfig
 from jspsr_cli.training.config import TrainingConfig, meant
 
+# Bytes: a hundred times the published files. The reader takes seconds for a megabyte.
+LONGEST = 2**18
+
+# Bits of a number, 300 digits: Python writes out 4,300 at most, so that no message could quote a longer one.
+LONGEST_NUMBER = 1000
+
 # Keys of the published files that mean nothing here, each with the values that need no warning.
 WITHOUT_MEANING: Mapping[str, tuple[Any, ...]] = {
     "verbose": (None,),
@@ -52,6 +58,13 @@ KINDS: Mapping[str, str] = {
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which also refuses a key that is there twice."""
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Build a whole number, unless it is too long to be quoted."""
+        value = int(super().construct_yaml_int(node))
+        if value.bit_length() > LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(None, None, "a number is too large", node.start_mark)
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dictionary."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -60,6 +73,9 @@ class _Loader(yaml.SafeLoader):
             mark = node.value[twice][0].start_mark
             raise yaml.constructor.ConstructorError(None, None, f"the key {keys[twice]} is there twice", mark)
         return dict(super().construct_mapping(node, deep))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_config(path: str | os.PathLike[str], **instead: Any) -> tuple[TrainingConfig, tuple[str, ...]]:
@@ -73,13 +89,13 @@ def read_config(path: str | os.PathLike[str], **instead: Any) -> tuple[TrainingC
     """
     label = os.fspath(path)
     try:
-        raw = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a subclass of the safe one
+        raw = yaml.load(_text_of(Path(path)), _Loader)  # a subclass of the safe one
     except OSError as error:
         raise InvalidConfig(f"{label} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or "it is not text in UTF-8"
+        why = getattr(error, "problem", None) or _why(error)
         raise InvalidConfig(f"{label} is not a training file: it is no YAML{where} ({why}).") from error
     if not isinstance(raw, dict):
         raise InvalidConfig(f"{label} is not a training file: it holds no keys; configs/ has examples.")
@@ -89,6 +105,22 @@ def read_config(path: str | os.PathLike[str], **instead: Any) -> tuple[TrainingC
     except ValidationError as error:
         raise InvalidConfig(f"{label}: {_sentence(error.errors(include_url=False)[0])}.") from error
     return config, _warnings(config, label)
+
+
+def _text_of(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise OSError("it is a folder, a pipe or a device")
+    if path.stat().st_size > LONGEST:
+        raise OSError(f"it has more than {LONGEST >> 10} kB")
+    return path.read_text(encoding="utf-8")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "its tables are nested too deeply"
+    return " ".join(str(error).split())[:200]
 
 
 def _warnings(config: TrainingConfig, label: str) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def download_url(url: str, file: BinaryIO, *, progress: Progress | None = None) 
     if not url.lower().startswith(("http://", "https://")):
         raise WeightsError(f"weights are pulled over http or https, not from {url}.")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        with _opener().open(url, timeout=TIMEOUT) as response:
             _check_type(response.headers.get_content_type(), url)
             _copy(response, file, url, progress)
     except urllib.error.HTTPError as error:
@@ -71,6 +71,18 @@ def download_drive(drive_id: str, file: BinaryIO, *, progress: Progress | None =
             "try again later, or download it in a browser and give the file's path."
         ) from error
     return url
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What follows redirects from http(s) to http(s) and nothing else; urllib's own goes to ftp, too."""
+    web = urllib.request
+    opener = web.OpenerDirector()
+    for handler in (
+        web.ProxyHandler, web.UnknownHandler, web.HTTPHandler, web.HTTPSHandler, web.HTTPDefaultErrorHandler,
+        web.HTTPRedirectHandler, web.HTTPErrorProcessor,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    return opener
 
 
 def _check_type(content_type: str, url: str) -> None:

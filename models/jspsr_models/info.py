@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,6 +17,12 @@ HIGHEST_HEIGHT_3M = 933.0
 HIGHEST_HEIGHT_8M = 929.0
 # Between the two resolutions of the paper.
 _FINE_RESOLUTION = 5.0
+
+# No length, height or count in a file is as large: beyond it are slips, and numbers that overflow where they are used.
+LARGEST = 10**9
+
+# Characters of a text in a file: what is stated of weights goes into the tags of every output.
+LONGEST_TEXT = 10_000
 
 # Key of the metadata in a safetensors header, or in a checkpoint's dictionary; the value is JSON.
 METADATA_KEY = "jspsr"
@@ -95,7 +100,7 @@ def parse_metadata(text: str, *, source: str) -> dict[str, object]:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT
 
 
 def _is_flag(value: object) -> bool:
@@ -103,11 +108,12 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Comparing, since a whole number may be too large to become a float; NaN compares as false.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST
 
 
 def _is_length(value: object) -> bool:

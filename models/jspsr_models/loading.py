@@ -15,7 +15,7 @@ from jspsr_models.errors import WeightsError
 from jspsr_models.info import WeightsInfo, default_height_range, parse_metadata
 from jspsr_models.inputs import GUIDE_CHANNELS
 from jspsr_models.network import JSPSR, MAX_NUM_FEATURE, MIN_NUM_FEATURE
-from jspsr_models.reading import read_tensors
+from jspsr_models.reading import check_size, read_tensors
 from jspsr_models.registry import WeightsEntry
 from jspsr_models.weights import check_sha256, locate, record_sha256
 
@@ -75,6 +75,7 @@ def load_file(
         raise WeightsError(f"{label} is not a file; give a checkpoint or the name of known weights.")
     try:
         with path.open("rb") as file:
+            check_size(file, label=label)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             check_sha256(sha256, path, entry)
             file.seek(0)
@@ -97,7 +98,7 @@ def _describe(network: JSPSR, stated: Mapping[str, Any], entry: WeightsEntry | N
         for field, value in shown.items():
             if fields.get(field, value) != value:
                 raise WeightsError(
-                    f"{label} holds a network with {field} = {value}, but {source} says {fields[field]}; "
+                    f"{label} holds a network with {field} = {value}, but {source} says {fields[field]!s:.40}; "
                     "it is not the file it claims to be."
                 )
     if entry is not None:

@@ -1,9 +1,11 @@
 """From a file's bytes to named tensors, executing nothing that the file holds."""
 
 import json
+import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -17,10 +19,23 @@ from jspsr_models.info import METADATA_KEY
 # What DataParallel and torch.compile put before every name, in any combination.
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
+# More than the widest network that there can be (10.7 GB): all of a file is read into memory.
+MAX_BYTES = 12 * 2**30
+
+# Ten times those of the paper's networks: reading takes time for each, whatever is in it.
+MOST_TENSORS = 10_000
+
 # A safetensors file starts with the length of its header in eight bytes, and the header is JSON.
 _LENGTH_BYTES = 8
 _ZIP = b"PK"
 _PICKLE = b"\x80"
+
+
+def check_size(file: BinaryIO, *, label: str) -> None:
+    """Raise WeightsError where a file is larger than weights can be, before anything of it is read."""
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_BYTES:
+        raise WeightsError(f"{label} has {size / 1e9:.1f} GB, more than any network of this kind; give another file.")
 
 
 def read_tensors(file: BinaryIO, *, label: str) -> tuple[dict[str, Tensor], str | None]:
@@ -55,9 +70,12 @@ def read_tensors(file: BinaryIO, *, label: str) -> tuple[dict[str, Tensor], str 
 def _read_safetensors(file: BinaryIO, label: str) -> tuple[Mapping[Any, Any], str | None]:
     content = file.read()
     try:
-        state = safetensors.torch.load(content)
         length = int.from_bytes(content[:_LENGTH_BYTES], "little")
         header = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        _check_count(header, label)
+        state = safetensors.torch.load(content)
+    except WeightsError:
+        raise
     # The reader names its error, but also lets through whatever a broken header leads to.
     except Exception as error:
         raise WeightsError(f"{label} is a damaged safetensors file; get it again.") from error
@@ -65,6 +83,7 @@ def _read_safetensors(file: BinaryIO, label: str) -> tuple[Mapping[Any, Any], st
 
 
 def _read_checkpoint(file: BinaryIO, label: str) -> tuple[Mapping[Any, Any], str | None]:
+    _check_packing(file, label)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how the file was made; the checks here say what matters
@@ -86,13 +105,34 @@ def _read_checkpoint(file: BinaryIO, label: str) -> tuple[Mapping[Any, Any], str
     return state, metadata if isinstance(metadata, str) else None
 
 
+def _check_packing(file: BinaryIO, label: str) -> None:
+    """Refuse an archive whose parts are compressed, which PyTorch's own never are: they grow when they are read."""
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
+    except Exception as error:  # a broken directory leads to many
+        raise WeightsError(f"{label} is a damaged checkpoint; get it again.") from error
+    if packed:
+        raise WeightsError(f"{packed[0]:.80} in {label} is compressed, as in no checkpoint of PyTorch; save it anew.")
+    file.seek(0)
+
+
+def _check_count(state: Mapping[Any, Any], label: str) -> None:
+    if len(state) > MOST_TENSORS:
+        raise WeightsError(f"{label} holds {len(state):,} tensors, more than any network of this kind.")
+
+
 def _plain(state: Mapping[Any, Any], label: str) -> dict[str, Tensor]:
+    _check_count(state, label)
     tensors: dict[str, Tensor] = {}
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise WeightsError(f"{key!s:.80} in {label} is a {type(value).__name__}, not a tensor; remove it.")
         name = _WRAPPERS.sub("", key)
         if name in tensors:
-            raise WeightsError(f"{label} holds the tensor {name} twice; save the network alone.")
+            raise WeightsError(f"{label} holds the tensor {name:.200} twice; save the network alone.")
         tensors[name] = value.detach()
     return tensors

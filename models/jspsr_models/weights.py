@@ -22,6 +22,9 @@ from jspsr_models.registry import CACHE_VARIABLE, REGISTRY, WeightsEntry
 # A mirror to pull from in place of the public drive: an http(s) URL with {id} where the file's id goes.
 MIRROR_VARIABLE = "JSPSR_WEIGHTS_URL"
 
+# Characters of a record that are looked at: a checksum and the longest name of a file.
+_RECORD = 1024
+
 _SHA256 = re.compile(r"\b[0-9a-fA-F]{64}\b")
 
 
@@ -70,8 +73,13 @@ def recorded_sha256(path: Path, entry: WeightsEntry | None = None) -> str:
     if entry is not None and entry.info.sha256:
         return entry.info.sha256
     record = _record_of(path)
+    if not record.exists():
+        return ""
     try:
-        found = _SHA256.search(record.read_text(encoding="ascii"))
+        if not record.is_file():
+            raise OSError("it is no file")  # a pipe would be waited for, a device read without end
+        with record.open(encoding="ascii") as file:
+            found = _SHA256.search(file.read(_RECORD))
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,241 @@
+"""What somebody made on purpose, given to every command that takes such a file: a sentence, exit code 2, and no more.
+
+Nothing is written, and no address is asked.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise, product
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from tests.hostile import files
+from tests.hostile.files import listening
+from tests.mistakes import check
+from tests.test_enhance_command import Scene, invoke, save_weights
+
+Bad = tuple[Callable[[Scene, str], Path], str]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return save_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[tuple[str, list[str]]]:
+    with listening() as server:
+        yield server
+
+
+@pytest.fixture
+def scene(tmp_path: Path, weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setenv("JSPSR_CACHE", str(tmp_path / "cache"))
+    return Scene(tmp_path, weights)
+
+
+def named(name: str, content: bytes | str | Callable[[Scene, str], bytes | str], sentence: str) -> Bad:
+    """A bad file and its sentence; what is made of the scene and of the server's address is made when it is needed."""
+
+    def make(scene: Scene, address: str) -> Path:
+        made = content(scene, address) if callable(content) else content
+        path = scene.folder / name
+        path.write_bytes(made.encode() if isinstance(made, str) else made)
+        return path
+
+    return make, sentence
+
+
+def led(scene: Scene, address: str) -> Path:
+    """A guide whose own tag says where its overviews are."""
+    path = scene.raster("bad.tif", bands=3)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=f"/vsicurl/{address}/o.tif")
+    return path
+
+
+def beside(scene: Scene, address: str) -> Path:
+    """A guide with a VRT in the place of its overviews."""
+    path = scene.raster("bad.tif", bands=3)
+    path.with_name("bad.tif.ovr").write_text(files.vrt(f"/vsicurl/{address}/o.tif", scene.guide))
+    return path
+
+
+WMS = "<GDAL_WMS><Service name='TMS'><ServerUrl>{}/${{z}}</ServerUrl></Service></GDAL_WMS>"
+NO_TIFF = "bad.tif cannot be read as a raster: it is no TIFF, as its name says"
+
+RASTERS: dict[str, Bad] = {
+    "VRT of a local file": named("bad.tif", lambda s, _: files.vrt("/etc/services", s.guide, raw=True), NO_TIFF),
+    "VRT of an address": named("bad.tif", lambda s, a: files.vrt(f"/vsicurl/{a}/x.tif", s.guide), NO_TIFF),
+    "2^31 x 2^31": named("bad.tif", files.tiff(2**31 - 1, 2**31 - 1), "blocks of 2147483647 x 1 pixels.*2,147 MB"),
+    "overviews elsewhere": (led, "bad.tif says that its overviews lie in another place, /vsicurl/http"),
+    "text": named("bad.tif", "hello", NO_TIFF),
+    "VRT as PNG": named("bad.png", lambda s, a: files.vrt(f"/vsicurl/{a}/x.tif", s.guide), "bad.png.*it is no PNG"),
+    "WMS": named("bad.tif", lambda _, a: WMS.format(a), NO_TIFF),
+    "2^32 x 2^32": named("bad.tif", files.tiff(2**32 - 1, 2**32 - 1), "bad.tif cannot be read as a raster"),
+    "one tile": named("bad.tif", files.tiff(60_000, 60_000, tile=60_000), "blocks of 60000 x 60000 pixels"),
+    "65535 bands": named("bad.tif", files.tiff(30_000, 30_000, bands=65_535), "blocks of 30000 x 1 pixels"),
+    "half a header": named("bad.tif", files.tiff(100, 100)[:70], "bad.tif cannot be read as a raster"),
+    "overviews are a VRT": (beside, "bad.tif.ovr is no TIFF.*remove it"),
+}
+
+TAKING_RASTERS: dict[str, Callable[[Scene, Path], list[object]]] = {
+    "enhance": lambda s, p: [*s.arguments(dem=p)],
+    "enhance --guide": lambda s, p: [*s.arguments(guide=p)],
+    "evaluate": lambda s, p: ["evaluate", p, "--reference", s.dem],
+    "evaluate --reference": lambda s, p: ["evaluate", s.dem, "--reference", p],
+    "preview": lambda s, p: ["preview", s.dem, p, "-o", s.folder / "p.png"],
+    "prepare": lambda s, p: [
+        "prepare",
+        "--terrain",
+        p,
+        "--dem",
+        s.dem,
+        "--guide",
+        s.guide,
+        "-o",
+        s.folder / "set",
+        "--name",
+        "X",
+    ],
+    "simulate": lambda s, p: ["simulate", s.folder / "set", "--terrain", p, "--surface", s.dem],
+    "fetch-copernicus": lambda s, p: ["fetch-copernicus", "--like", p, "-o", s.output],
+    "fetch-fabdem": lambda s, p: ["fetch-fabdem", "--like", p, "-o", s.output],
+    "fetch-canopy": lambda s, p: ["fetch-canopy", "--like", p, "-o", s.output],
+}
+
+NOT_ITSELF = "cannot be read as a vector file: it is not what its name says"
+
+POLYGONS: dict[str, Bad] = {
+    "CRS by link": named(
+        "bad.geojson", lambda _, a: files.polygons(crs=files.link(f"{a}/x.prj")), "bad.geojson names ano"
+    ),
+    "CRS by escaped link": named(
+        "bad.json",
+        lambda _, a: files.polygons(crs=files.link(a)).replace('"link", "p', '"\\u004cink", "p'),
+        "type link",
+    ),
+    "CRS in a file": named("bad.geojson", files.polygons(crs=files.link("/etc/passwd")), "another place to read from"),
+    "command": named(
+        "bad.geojson",
+        lambda _, a: json.dumps({"type": "gdal_streamed_alg", "command_line": f"gdal vector read /vsicurl/{a}/x"}),
+        "type gdal_streamed_alg",
+    ),
+    "OGR VRT": named(
+        "bad.geojson",
+        lambda _, a: f"<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>{a}</SrcDataSource></OGRVRTLayer>",
+        NOT_ITSELF,
+    ),
+    "text as GeoPackage": named("bad.gpkg", "hello", NOT_ITSELF),
+    "text as shapefile": named("bad.shp", "hello", NOT_ITSELF),
+    "nested": named(
+        "bad.geojson", '{"type":"Polygon","coordinates":' + "[" * 200_000, "it is no JSON .maximum recursion"
+    ),
+    "cut": named("bad.geojson", files.polygons()[:90], "it is no JSON"),
+}
+
+TAKING_POLYGONS: dict[str, Callable[[Scene, Path], list[object]]] = {
+    "enhance": lambda s, p: [*s.arguments("--geometry", p)],
+    "fetch-copernicus": lambda s, p: ["fetch-copernicus", "--geometry", p, "-o", s.output],
+    "fetch-fabdem": lambda s, p: ["fetch-fabdem", "--geometry", p, "-o", s.output],
+    "fetch-canopy": lambda s, p: ["fetch-canopy", "--geometry", p, "-o", s.output],
+}
+
+WEIGHTS: dict[str, Bad] = {
+    "compressed": named("w.pt", lambda *_: files.packed(files.checkpoint(), grown=2**22), "data.* is compressed"),
+    "tuples in tuples": named("w.pt", files.pickled(b"\x80\x02" + b"(" * 9_000 + b"t" * 9_000 + b"."), "holds a tuple"),
+    "a text without end": named(
+        "w.pt", files.pickled(b"\x80\x04\x8d" + bytes([255] * 5) + bytes(3) + b"1."), "not loaded"
+    ),
+    "escape codes": named("w.pt", lambda *_: files.checkpoint({files.ESCAPES: 1}), r"\\x1b\]0;mine\\x07\\x1b\[2J"),
+    "10,001 tensors": named("w.safetensors", files.header_of_many(10_001), "holds 10,001 tensors"),
+    "resolution of 401 digits": named(
+        "w.safetensors",
+        lambda s, _: files.stating(s.folder, resolution=10**400),
+        "gives resolution an impossible value",
+    ),
+    "heights of 401 digits": named(
+        "w.safetensors", lambda s, _: files.stating(s.folder, height_range=[-(10**400), 10**400]), "gives height_range"
+    ),
+    "infinite heights": named(
+        "w.safetensors", lambda s, _: files.stating(s.folder, height_range=[-1e308, 1e308]), "gives height_range"
+    ),
+    "a window of 31 digits": named(
+        "w.safetensors", lambda s, _: files.stating(s.folder, window=8 * 10**30), "gives window"
+    ),
+    "a name of a megabyte": named(
+        "w.safetensors", lambda s, _: files.stating(s.folder, name="n" * 2**20), "gives name an"
+    ),
+}
+
+TAKING_WEIGHTS: dict[str, Callable[[Scene, Path], list[object]]] = {
+    "weights show": lambda _, p: ["weights", "show", p],
+    "weights convert": lambda s, p: ["weights", "convert", p, s.folder / "made.safetensors"],
+    "enhance": lambda s, p: [*s.arguments(weights=p)],
+}
+
+TRAINING_FILES: dict[str, Bad] = {
+    "a class of Python": named("c.yaml", "name: !!python/name:os.system\n", "could not determine a constructor"),
+    "a call of Python": named("c.yaml", "!!python/object/apply:os.system ['true']\n", "could not determine a constr"),
+    "a tag": named("c.yaml", "name: !mine x\n", "could not determine a constructor for the tag '!mine'"),
+    "aliases of aliases": named(
+        "c.yaml",
+        "a: &a [x, x]\n" + "".join(f"{b}: &{b} [{f'*{a}, ' * 9}]\n" for a, b in pairwise("abcdefghij")),
+        "no key a|key name is missing",
+    ),
+    "itself": named("c.yaml", "&x {name: *x}\n", "name = "),
+    "nested": named("c.yaml", "[" * 1200, "nested too deeply"),
+    "a hexadecimal number without end": named("c.yaml", f"resolution: 0x{'f' * 9000}\n", "a number is too large"),
+    "a number without end": named("c.yaml", f"resolution: 1{':59' * 3000}\n", "a number is too large"),
+    "a day that is none": named("c.yaml", "name: 2001-99-99\n", "month must be in"),
+    "a megabyte": named("c.yaml", "#" * 2**20, "it has more than 256 kB"),
+    "escape codes": named("c.yaml", '"\\e]0;mine\\a": 1\n', r"\\x1b\]0;mine\\x07|missing"),
+}
+
+TAKING_TRAINING_FILES: dict[str, Callable[[Scene, Path], list[object]]] = {
+    "train": lambda s, p: ["train", p, "--data-root", s.folder, "-o", s.folder / "run"],
+    "validate": lambda s, p: [
+        "validate",
+        p,
+        "--data-root",
+        s.folder,
+        "--weights",
+        s.weights["image"],
+        "-o",
+        s.folder / "v",
+    ],
+}
+
+KINDS = (
+    (TAKING_RASTERS, RASTERS),
+    (TAKING_POLYGONS, POLYGONS),
+    (TAKING_WEIGHTS, WEIGHTS),
+    (TAKING_TRAINING_FILES, TRAINING_FILES),
+)
+
+TABLE = {
+    f"{command}: {kind}": (take, bad)
+    for commands, kinds in KINDS
+    for (command, take), (kind, bad) in product(commands.items(), kinds.items())
+}
+
+#: each bad file for the first command that takes it, and the first two for all: the others take minutes together
+QUICK = {
+    f"{command}: {kind}"
+    for commands, kinds in KINDS
+    for (i, command), (j, kind) in product(enumerate(commands), enumerate(kinds))
+    if i == 0 or j < 2
+}
+
+
+@pytest.mark.parametrize("row", [row if row in QUICK else pytest.param(row, marks=pytest.mark.slow) for row in TABLE])
+def test_bad_input(scene: Scene, web: tuple[str, list[str]], row: str) -> None:
+    take, (make, sentence) = TABLE[row]
+    address, asked = web
+    arguments = [str(argument) for argument in take(scene, make(scene, address))]
+    before = {name: what for name, what in scene.listing().items() if not name.startswith("cache")}
+    check(invoke(arguments), sentence)
+    assert {name: what for name, what in scene.listing().items() if not name.startswith("cache")} == before
+    assert asked == []
