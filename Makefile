@@ -24,14 +24,14 @@ coverage: .venv/installed
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 test-slow: .venv/installed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --ignore=tests/torture --ignore=tests/hostile
 
 test-gpu: .venv/installed
 	$(BIN)/pytest -m gpu
 
-# Processes that are killed, full disks, files made on purpose, thousands of mutants.
+# Hours: JSPSR_TORTURE_MOMENTS (50), JSPSR_TORTURE_SECONDS (3600); JSPSR_TORTURE_SEED repeats a failure.
 torture: .venv/installed
-	$(BIN)/pytest -m slow tests/torture tests/hostile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/torture tests/hostile -s
 
 .venv-audit/installed:
 	$(PYTHON) -m venv .venv-audit

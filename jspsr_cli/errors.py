@@ -117,6 +117,10 @@ class ReadFailed(JspsrError):
         self.path = path
 
 
+class InputChanged(JspsrError):
+    """A file was written to, or another took its place, while it was read."""
+
+
 class TransformFailed(JspsrError):
     """PROJ could not go on with a change of vertical datum."""
 
@@ -143,6 +147,15 @@ class NothingKept(JspsrError):
 
 class TrainingDiverged(JspsrError):
     """The loss is no longer a number."""
+
+
+# How libraries say that there is no memory, without a class for it: torch, oneDNN beneath it, Python's threads.
+_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "can't start new thread", "std::bad_alloc")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that this machine, or what this process may use of it, has no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def cause_of(error: Exception) -> str:

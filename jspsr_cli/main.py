@@ -21,6 +21,7 @@ import click
 
 from jspsr_cli import __version__
 from jspsr_cli.console import VERBOSITY, harmless
+from jspsr_cli.errors import is_out_of_memory
 
 # Name (with _ for - also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
 COMMANDS = {
@@ -104,6 +105,7 @@ def _bug(error: BaseException) -> _Verdict:
     return _Verdict(1, f"error: {text} - this is a bug in jspsr, please report it", bug=True)
 
 
+_NO_MEMORY = _Verdict(1, "error: the memory of this machine does not suffice; try a smaller --batch-size or --window.")
 # An exception is looked up by the names of its class and of the classes above; the first verdict counts.
 # Names, so that nothing is imported for an error that cannot have happened.
 VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
@@ -117,13 +119,11 @@ VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
     "rasterio.errors.CRSError": lambda error: _Verdict(
         1, f"error: PROJ cannot work here ({error}); if PROJ_LIB or PROJ_DATA is set, unset it."
     ),
-    "builtins.MemoryError": lambda _: _Verdict(
-        1, "error: the memory of this machine does not suffice; try a smaller --batch-size or --window."
-    ),
+    "builtins.MemoryError": lambda _: _NO_MEMORY,
     "torch.OutOfMemoryError": lambda _: _Verdict(
-        1,
-        "error: the memory of the GPU does not suffice; try a smaller --batch-size, or --device cpu.",
+        1, "error: the memory of the GPU does not suffice; try a smaller --batch-size, or --device cpu."
     ),
+    "builtins.RuntimeError": lambda error: _NO_MEMORY if is_out_of_memory(error) else None,
     "builtins.BaseException": _bug,
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 import torch
 
-from jspsr_cli.errors import JspsrError, OutputExists, cause_of
+from jspsr_cli.errors import InputChanged, JspsrError, OutputExists, cause_of
 from jspsr_cli.guides import GUIDES
 from jspsr_cli.overlap import Behind, one_ahead
 from jspsr_cli.plan import Plan, plan_enhance
@@ -35,7 +35,7 @@ from jspsr_cli.request import EnhanceOptions, Inputs, Weights, picture_of
 from jspsr_cli.spread import predicted_planes, spread_of
 from jspsr_cli.tiling.blend import Blender
 from jspsr_cli.types import FloatArray, Progress
-from jspsr_cli.unfinished import Journal, State, UnfinishedWork, partial_folder
+from jspsr_cli.unfinished import Journal, State, UnfinishedWork, differences, partial_folder
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,8 @@ def run(plan: Plan, *, progress: Progress | None = None) -> Outcome:
         with RasterReader() as reader:
             outcome = _predict(plan, work, reader, progress or (lambda _share: None))
         # The heights may be there from a run without --uncertainty, or from one that was killed in the last moment.
-        publish_all(work.heights, grid, plan.outputs, made=() if plan.options.overwrite else plan.made())
+        made = () if plan.options.overwrite else plan.made()
+        publish_all(work.heights, grid, plan.outputs, made=made, made_of=plan.local_files)
         work.discard()
     return replace(outcome, resumed_at=resumed_at)
 
@@ -167,6 +168,7 @@ def _predict(plan: Plan, work: UnfinishedWork, reader: RasterReader, progress: P
             done = first - row0 + blended.shape[-2]
             notes |= layers.dem.notes
             counted = {"tally": dict(vars(tally)), "notes": sorted(notes)}
+            _check_unchanged(plan, work.journal)  # before the strip counts as finished
             behind.call(work.append, finished, State(strips=count, rows=done, carry=blender.carry, counted=counted))
             progress(done / grid.height)
     return Outcome(tally=tally, notes=(*work.notes, *sorted(notes)), resumed_at=0)
@@ -208,12 +210,30 @@ def journal_of(plan: Plan) -> Journal:
         **{key: value for key, value in tags.items() if key.startswith(("JSPSR_INPUT", "JSPSR_FINGERPRINT"))},
         **({"--uncertainty": plan.uncertainty.kind} if plan.uncertainty else {}),
     }
-    for number, path in enumerate(plan.local_files, 1):
-        status = os.stat(path)
-        changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(" ")
-        decides[f"file {number}, {Path(path).name},"] = f"{status.st_size} bytes of {changed}"
+    decides |= _as_they_are(plan.local_files)
     machine = {"device": str(plan.device), "threads": str(torch.get_num_threads()), "batches of": str(plan.batch_size)}
     return Journal(decides=decides, machine=machine)
+
+
+def _as_they_are(files: Sequence[str]) -> dict[str, str]:
+    """What tells each of the `files` that are there from an earlier or later one, with a name for messages."""
+    known = {}
+    for number, path in enumerate(files, 1):
+        with suppress(OSError):  # whoever reads it next says so
+            status = os.stat(path)
+            changed = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(" ")
+            known[f"file {number}, {Path(path).name},"] = f"{status.st_size} bytes of {changed}"
+    return known
+
+
+def _check_unchanged(plan: Plan, begun: Journal) -> None:
+    """Raise InputChanged where a file is not what it was when the work was `begun`; what is gone was read before."""
+    now = _as_they_are(plan.local_files)
+    if what := differences({name: begun.decides.get(name, "not there") for name in now}, now):
+        raise InputChanged(
+            f"An input changed while it was worked on ({what}): put back what was there to go on, or begin anew with "
+            "--restart."
+        )
 
 
 def layers_of(plan: Plan, reader: RasterReader) -> Layers:

@@ -91,8 +91,9 @@ class UnfinishedWork:
     """The working folder of one output, locked. Use as a context manager.
 
     Entering takes up what lies there, or begins anew where nothing does or `restart` is asked for. Leaving keeps the
-    folder only if it holds finished strips and `discard` was not called. `notes` says what a user should know.
-    `carry_shape` is that of `Blender.carry`; its last number is the width of the `outputs`, which are made together.
+    folder only if it holds finished strips and `discard` was not called. `notes` says what a user should know,
+    `journal` what this work is made of. `carry_shape` is that of `Blender.carry`; its last number is the width of the
+    `outputs`, which are made together.
 
     Raises on entering:
         OutputNotWritable: the folder cannot be made.
@@ -107,7 +108,7 @@ class UnfinishedWork:
         self.state = State()
         self.notes: list[str] = []
         self._output = output
-        self._journal = journal
+        self.journal = journal
         self._carry_shape, self._row_bytes = carry_shape, 4 * outputs * carry_shape[-1]
         self._restart = restart
         self._lock: FileLock
@@ -171,7 +172,7 @@ class UnfinishedWork:
         self.state = self._found()
         if not self.state.strips:
             self._clear()
-            self._replace(JOURNAL, json.dumps(vars(self._journal), indent=1).encode())
+            self._replace(JOURNAL, json.dumps(vars(self.journal), indent=1).encode())
         self._replace(HOLDER, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         self._heights = self.heights.open("ab")
         self._heights.truncate(self.state.rows * self._row_bytes)
@@ -192,13 +193,13 @@ class UnfinishedWork:
         return state
 
     def _check(self, then: Journal) -> None:
-        if what := differences(then.decides, self._journal.decides):
+        if what := differences(then.decides, self.journal.decides):
             raise OtherWork(
                 f"{self.folder} holds unfinished work of another command ({what}): give that command again to finish "
                 "it, or --restart to begin anew."
             )
-        if then.machine != self._journal.machine:
-            was, now = (", ".join(f"{k} {v}" for k, v in m.items()) for m in (then.machine, self._journal.machine))
+        if then.machine != self.journal.machine:
+            was, now = (", ".join(f"{k} {v}" for k, v in m.items()) for m in (then.machine, self.journal.machine))
             self.notes.append(f"the work was begun with {was} and finished with {now}: heights differ by rounding")
 
     def append(self, rows: FloatArray, state: State) -> None:

@@ -144,6 +144,9 @@ class Unheard(Exception):
         (PermissionError(errno.EACCES, "no", "/out"), 1, "jspsr: error: /out: permission denied; "),
         (OSError(errno.EROFS, "no"), 1, "jspsr: error: the file system is read-only; "),
         (MemoryError(), 1, "jspsr: error: the memory of this machine"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "jspsr: error: the memory of this machine"),
+        (RuntimeError("could not create a primitive"), 1, "jspsr: error: the memory of this machine"),
+        (RuntimeError("can't start new thread"), 1, "jspsr: error: the memory of this machine"),
         (FileNotFoundError(errno.ENOENT, "no", "/in"), 1, "jspsr: error: FileNotFoundError: "),
         (
             Unheard("oh"),

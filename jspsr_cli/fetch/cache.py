@@ -17,7 +17,8 @@ from jspsr_models.registry import CACHE_VARIABLE, weights_dir
 # Seconds between two looks whether what a lock is waited for is still wanted.
 _PATIENCE = 0.2
 
-# Seconds after which a part is no longer being written: its process was killed.
+# Seconds after which a part is no longer being written: its process was killed. No two clocks of machines that share a
+# cache differ by as much: what is younger by more was made before a clock was set back.
 _STALE = 3600.0
 
 _DIGEST = hashlib.sha256().digest_size
@@ -97,16 +98,18 @@ class Cache:
     def trim(self) -> None:
         """Remove what was not used for longest until the rest is within the limit, unless another process does."""
         with suppress(Timeout), FileLock(self._locks / "trim.lock", blocking=False):
-            kept, size = [], 0
+            kept, size, now = [], 0, time.time()
             for path in self._pieces.rglob("*"):
                 with suppress(OSError):
                     status = path.stat()
                     if path.is_dir():
                         continue
-                    if path.suffix == ".part" and status.st_mtime < time.time() - _STALE:
+                    if path.suffix == ".part" and abs(now - status.st_mtime) > _STALE:
                         path.unlink()
                         continue
-                    kept.append((status.st_mtime, status.st_size, path))
+                    # One from the future would outlast all that is fetched from now on: it goes first.
+                    used = 0.0 if status.st_mtime > now + _STALE else status.st_mtime
+                    kept.append((used, status.st_size, path))
                     size += status.st_size
             for _, length, path in sorted(kept):
                 if size <= self._limit:

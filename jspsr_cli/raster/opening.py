@@ -5,6 +5,7 @@ machine and any address, and these are read. See SECURITY.md.
 """
 
 import math
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -72,9 +73,9 @@ def promised(path: str) -> str | None:
 
 def _check_beside(name: str) -> None:
     """Raise UnreadableRaster where overviews or a mask beside a raster are no TIFF: GDAL would read a VRT there."""
-    for path in (Path(f"{name}.ovr"), Path(f"{name}.msk")):
-        if path.is_file():
-            with path.open("rb") as file:
+    for path in (f"{name}.ovr", f"{name}.msk"):
+        if os.path.isfile(path):  # Path's own raises where a name becomes too long for the file system
+            with open(path, "rb") as file:
                 start = file.read(2)
             if start not in (b"II", b"MM"):
                 raise UnreadableRaster(f"{path} is no TIFF, as what GDAL keeps beside a raster is: remove it.")

@@ -29,6 +29,15 @@ DISK_BYTES_PER_PIXEL = 4 + 4 * 4 / 3 + 4 / 3
 LAYOUT = {"compress": "DEFLATE", "predictor": "FLOATING_POINT", "blocksize": 512, "bigtiff": "IF_SAFER"}
 OVERVIEWS = {"overviews": "IGNORE_EXISTING", "overview_resampling": "AVERAGE"}
 
+# What follows the name of an output in that of the folder it is made in, and in those of files in there while it is.
+LONGEST_ENDING, LONGEST_INSIDE = ".partial", "/heights.projected.vrt.aux.xml"
+
+# GDAL's buffers for paths hold this many bytes: of a longer one it makes an empty name.
+LONGEST_PATH = 2047
+
+# Bytes to try a disk with: as many as GDAL writes at once, since some may be left of one that was too full for those.
+PROBE = 4 * 2**20
+
 # What GDAL and GIS programs keep beside a raster: of the old one, it would describe the new one wrongly.
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 
@@ -56,6 +65,7 @@ def check_output(output: Path) -> None:
     folder = output.parent
     if str(output).encode(errors="replace").decode() != str(output):
         raise OutputNotWritable(f"The name {str(output)!r} is not UTF-8, which GDAL needs: choose another name.")
+    _check_length(output)
     if not folder.is_dir():
         raise OutputNotWritable(f"The folder {folder} does not exist: create it first.")
     if output.is_dir():
@@ -66,9 +76,36 @@ def check_output(output: Path) -> None:
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
 
 
+def _check_length(output: Path) -> None:
+    """Raise OutputNotWritable where names that are made of `output` would be too long, after hours of work or before.
+
+    A long folder can be gone to: that of a relative path does not count.
+    """
+    path = len(os.fsencode(f"{output}{LONGEST_ENDING}{LONGEST_INSIDE}"))
+    if path > LONGEST_PATH:
+        raise OutputNotWritable(
+            f"The path of {_shortened(output.name)} is {path - LONGEST_PATH} bytes too long for GDAL: choose a shorter "
+            "one, or go to its folder and give the name alone."
+        )
+    try:
+        longest = os.pathconf(output.parent, "PC_NAME_MAX")
+    except (OSError, AttributeError):  # no such folder, or Windows
+        return
+    name = len(os.fsencode(output.name + LONGEST_ENDING))
+    if name > longest:
+        raise OutputNotWritable(
+            f"The name {_shortened(output.name)} is {name - longest} bytes too long, as that of the folder for "
+            f"unfinished work ends with {LONGEST_ENDING}: choose a shorter one."
+        )
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:20]}...{name[-15:]}"
+
+
 def written_through(path: Path) -> Path:
     """What `path` is a link to, or itself: a file that takes the place of a link would be where nobody meant it."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def check_together(first: Path, second: Path) -> None:
@@ -136,8 +173,10 @@ def publish(
     publish_all(rows, grid, [Output(output, tags, title)])
 
 
-def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequence[Output] = ()) -> None:
-    """Make COGs of `rows`, and give them their names when all are whole.
+def publish_all(
+    rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequence[Output] = (), made_of: Sequence[str] = ()
+) -> None:
+    """Make COGs of `rows`, and give them their names when all are whole, not younger than the files they are `made_of`.
 
     `rows` is a file of float32: of each row of `grid` first the pixels of the first output, then those of the next.
     What is needed on the way lies beside it. Outputs that are `made` already are left as they are.
@@ -165,6 +204,7 @@ def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequ
             gdal_copy(described, path, driver="COG", **LAYOUT, **OVERVIEWS)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+            _not_older(path, made_of)
         for band in finished:
             at = outputs[band].path
             for ending in (*SIDECARS, *([""] if band else [])):
@@ -173,9 +213,34 @@ def publish_all(rows: Path, grid: Grid, outputs: Sequence[Output], *, made: Sequ
             at = outputs[band].path
             os.replace(path, at)
     except GDAL_ERRORS as error:
-        for path in finished.values():
-            path.unlink(missing_ok=True)
-        raise WriteFailed(f"{at} cannot be written: {reason(error)}.") from error
+        why = _trouble_of_disk(rows) or reason(error)
+        with suppress(OSError):  # of a folder that is read-only by now
+            for path in finished.values():
+                path.unlink(missing_ok=True)
+        raise WriteFailed(f"{at} cannot be written: {why}.") from error
+
+
+def _trouble_of_disk(rows: Path) -> str:
+    """Why nothing can be written beside `rows`, empty where it can: GDAL tells at which line it broke off instead."""
+    probe = rows.with_name("finished.probe")
+    try:
+        probe.write_bytes(bytes(PROBE))
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+    return ""
+
+
+def _not_older(path: Path, made_of: Sequence[str]) -> None:
+    """Let `path` be as young as what it is made of, also where a clock was set back since, or another made that."""
+    ages = [path.stat().st_mtime_ns]
+    for source in made_of:
+        with suppress(OSError):  # what was read and is gone by now
+            ages.append(os.stat(source).st_mtime_ns)
+    if max(ages) > ages[0]:
+        os.utime(path, ns=(max(ages), max(ages)))
 
 
 def describe(rows: Path, grid: Grid, *, tags: Mapping[str, str], title: str, band: int = 0, bands: int = 1) -> Path:
