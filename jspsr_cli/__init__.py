@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from jspsr_cli.assess.evaluated import Evaluation
     from jspsr_cli.assess.evaluation import evaluate
     from jspsr_cli.estimate import EnhanceEstimate, estimate_enhance
+    from jspsr_cli.export import Export, export_weights
     from jspsr_cli.fetch.inputs import fetch_inputs, plan_inputs
     from jspsr_cli.pictures.preview import preview
     from jspsr_cli.pictures.shown import Preview
@@ -20,11 +21,13 @@ __all__ = [
     "EnhanceOptions",
     "EnhanceReport",
     "Evaluation",
+    "Export",
     "Preview",
     "__version__",
     "enhance",
     "estimate_enhance",
     "evaluate",
+    "export_weights",
     "fetch_inputs",
     "plan_inputs",
     "preview",
@@ -40,6 +43,8 @@ _LAZY = {
     "fetch_inputs": "fetch.inputs",
     "evaluate": "assess.evaluation",
     "Evaluation": "assess.evaluated",
+    "export_weights": "export",
+    "Export": "export",
     "preview": "pictures.preview",
     "Preview": "pictures.shown",
 }

@@ -97,6 +97,10 @@ class InvalidConfig(InputError):
     """A training file says what cannot be meant."""
 
 
+class NotExportable(InputError):
+    """Weights that do not say enough of themselves to be run elsewhere, or are too large for the format."""
+
+
 class BadTrainingSet(InputError):
     """Layers of a training set are missing, or do not lie on the same pixels."""
 
@@ -107,6 +111,10 @@ class NotPublic(InputError):
 
 class PredictionFailed(JspsrError):
     """The network returned something that is not a height, or the device failed."""
+
+
+class ExportDiffers(JspsrError):
+    """An exported network does not predict what the network does."""
 
 
 class ReadFailed(JspsrError):

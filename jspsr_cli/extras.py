@@ -9,6 +9,7 @@ EXTRAS = {
     "train": ("lightning", "matplotlib", "PIL", "pydantic", "tensorboard", "yaml"),
     "report": ("jinja2", "matplotlib"),
     "evaluate": ("skimage", "xdem"),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
 }
 
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": "Compare elevation models with a finer terrain model.",
     "validate": "Compare weights with the truth of validation areas.",
     "weights": "List, fetch, check and convert trained networks.",
+    "export": "Write a trained network as ONNX, for other programs.",
     "doctor": "Look at what this machine has and lacks.",
 }
 

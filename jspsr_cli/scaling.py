@@ -42,6 +42,16 @@ class HeightScale:
         scaled: FloatArray = (np.log(argument) / math.log(self.high - self.low)).astype(np.float32)
         return scaled
 
+    @property
+    def forward(self) -> str:
+        """`scale` as an expression of Python with the functions of numpy, of heights `z` and their `base`."""
+        return f"log(z - base - ({self.low!r})) / log({self.high!r} - ({self.low!r}))"
+
+    @property
+    def inverse(self) -> str:
+        """`unscale` of what the network returned, `s`, as such an expression."""
+        return f"exp(s * log({self.high!r} - ({self.low!r}))) + base + ({self.low!r})"
+
     def unscale(self, scaled: FloatArray, base: float) -> FloatArray:
         """Heights in metres (float64) of what the network returned."""
         heights: FloatArray = np.exp(scaled.astype(np.float64) * math.log(self.high - self.low)) + (base + self.low)

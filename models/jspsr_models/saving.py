@@ -95,11 +95,15 @@ def convert_weights(
         WeightsNotWritten: if the target cannot be written.
         WeightsError: if the source cannot be loaded.
     """
-    folder = Path(target).parent
-    if not folder.is_dir():
-        raise UnusableTarget(f"the folder {folder} does not exist; create it first.")
-    if Path(target).exists() and not overwrite:
-        raise UnusableTarget(f"{os.fspath(target)} exists; give another name, or --overwrite to replace it.")
+    check_target(Path(target), overwrite=overwrite)
     network, info = load_network(source, resolution=resolution)
     changes = {field: value for field, value in stated.items() if value is not None}
     return save_network(network, target, dataclasses.replace(info, **changes), half=half)
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise UnusableTarget if `target` exists and is not to be replaced, or its folder does not exist."""
+    if not target.parent.is_dir():
+        raise UnusableTarget(f"the folder {target.parent} does not exist; create it first.")
+    if target.exists() and not overwrite:
+        raise UnusableTarget(f"{target} exists; give another name, or --overwrite to replace it.")
