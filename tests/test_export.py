@@ -46,7 +46,8 @@ def network() -> JSPSR:
 @pytest.fixture(scope="module")
 def graph(network: JSPSR) -> bytes:
     """Made once: it takes seconds."""
-    return onnx_graph(network).SerializeToString()
+    content: bytes = onnx_graph(network).SerializeToString()
+    return content
 
 
 @pytest.fixture
