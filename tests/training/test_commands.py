@@ -62,7 +62,7 @@ def test_the_metrics_of_training_and_of_validate_are_the_same_ones(config: Path,
     out = tmp_path / "out"
     run("validate", config, "--weights", trained["weights"], "-o", out, "--device", "cpu", "-q")
     metrics = json.loads((out / "metrics.json").read_text())["metrics"]
-    assert metrics[0]["rmse_m"] == pytest.approx(trained["best"], rel=1e-9)
+    assert metrics[0]["rmse_m"] == pytest.approx(trained["best"], rel=1e-5)  # but for folding
 
 
 @pytest.mark.parametrize(
