@@ -2,8 +2,14 @@
 
 import os
 import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.test_enhance_command import Scene
 
 # The networks of the tests are tiny: threads that wait for each other on a busy machine cost more than they save.
 # Before torch is imported, and for the processes that tests start.
@@ -15,3 +21,19 @@ os.environ["PROJ_USER_WRITABLE_DIRECTORY"] = os.path.join(tempfile.gettempdir(),
 # No deadline: machines are noisy and GDAL warms up. Examples overwrite the files of the one before in `tmp_path`.
 settings.register_profile("jspsr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("jspsr")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Those of `save_weights`, which no test changes."""
+    from tests.test_enhance_command import save_weights  # imports torch, which looks at the environment above
+
+    return save_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def scene(tmp_path: Path, weights: dict[str, Path]) -> "Scene":
+    """A DEM and guides, and the commands on them."""
+    from tests.test_enhance_command import Scene
+
+    return Scene(tmp_path, weights)

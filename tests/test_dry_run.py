@@ -27,7 +27,7 @@ from tests.interrupted import OPTIONS as SEVERAL_STRIPS
 from tests.interrupted import Lifted, break_off, listing
 from tests.mistakes import check
 from tests.scenes import cop30, guide_over, identity, weights_info, write_raster
-from tests.test_enhance_command import CRS, PLACE, Scene, invoke, save_weights
+from tests.test_enhance_command import CRS, PLACE, Scene, invoke
 from tests.test_enhance_mistakes import MISTAKES
 from tests.test_input_mistakes import MISTAKES as INPUT_MISTAKES
 from tests.test_output import Job, old_job
@@ -64,16 +64,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial of two calls."""
     monkeypatch.setattr("jspsr_cli.trial.TRIAL_SECONDS", 1e-9)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
 
 
 def result_of(arguments: list[str]) -> dict[str, Any]:

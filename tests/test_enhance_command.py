@@ -42,11 +42,6 @@ def save_weights(folder: Path) -> dict[str, Path]:
     return made
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
 class Scene:
     """Inputs in one folder, and the command that makes `out.tif` beside them."""
 
@@ -74,11 +69,6 @@ class Scene:
         with rasterio.open(self.guide) as dataset:
             shape, place = (bands, dataset.height, dataset.width), dataset.transform
         return write_raster(self.folder / name, np.full(shape, value, dtype=np.uint8), crs=crs, transform=place)
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
 
 
 def invoke(arguments: list[str]) -> Result:

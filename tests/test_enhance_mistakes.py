@@ -14,19 +14,9 @@ from affine import Affine
 
 from tests.mistakes import Mistake, check, check_mistake, far, file
 from tests.scenes import damaged, guide_over, write_raster
-from tests.test_enhance_command import CRS, Scene, invoke, save_weights
+from tests.test_enhance_command import CRS, Scene, invoke
 
 FEET = "EPSG:2263"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
 
 
 def polygon(scene: Scene, lon: float, lat: float, kind: str = "Polygon") -> Path:

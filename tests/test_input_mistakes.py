@@ -13,17 +13,7 @@ from rasterio.vrt import WarpedVRT
 
 from tests.mistakes import Mistake, check_mistake, far, file
 from tests.scenes import Array, guide_over, terrain, write_raster
-from tests.test_enhance_command import CRS, Scene, save_weights
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
+from tests.test_enhance_command import CRS, Scene
 
 
 def cut(path: Path, share: float = 0.5) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from jspsr_cli.raster.writer import LONGEST_PATH
 from tests.mistakes import check
-from tests.test_enhance_command import Scene, invoke, save_weights
+from tests.test_enhance_command import Scene, invoke
 
 LONGEST = 255
 
@@ -21,16 +21,6 @@ NAMES = {
     "dots": "...",
     "alphabets": "e\u0301\u00e9\u05d0\u202e\u0645🗻𠀀",
 }
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
 
 
 @pytest.fixture

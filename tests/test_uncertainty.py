@@ -37,7 +37,7 @@ from jspsr_models.registry import REGISTRY
 from tests.interrupted import OPTIONS, Lifted, break_off, folder_of
 from tests.mistakes import Mistake, check_mistake
 from tests.scenes import Array, heights_of, terrain, weights_info
-from tests.test_enhance_command import Scene, invoke, save_weights
+from tests.test_enhance_command import Scene, invoke
 from tests.test_output import COPERNICUS, FABDEM, Job, guide_at, old_job, tags_of
 from tests.test_output_once import names, never
 
@@ -484,16 +484,6 @@ def test_shares_of_errors_within_standard_errors(tmp_path: Path) -> None:
 
 
 # The command
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture
-def scene(tmp_path: Path, weights: dict[str, Path]) -> Scene:
-    return Scene(tmp_path, weights)
 
 
 def asking(name: Callable[[Scene], object]) -> Callable[[Scene], list[str]]:

@@ -14,14 +14,9 @@ import rasterio
 from tests.hostile import files
 from tests.hostile.files import listening
 from tests.mistakes import check
-from tests.test_enhance_command import Scene, invoke, save_weights
+from tests.test_enhance_command import Scene, invoke
 
 Bad = tuple[Callable[[Scene, str], Path], str]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,9 @@ import rasterio
 
 from tests.hostile import files
 from tests.hostile.files import ESCAPES
-from tests.test_enhance_command import Scene, invoke, save_weights
+from tests.test_enhance_command import Scene, invoke
 
 HARM = set(ESCAPES) & set("\x1b\x07\u202e")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
 
 
 def spoilt(scene: Scene) -> Path:

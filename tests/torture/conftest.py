@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.scenes import cop30, guide_over
-from tests.test_enhance_command import CRS, PLACE, Scene, save_weights
+from tests.test_enhance_command import CRS, PLACE, Scene
 from tests.torture.forked import Forks
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return save_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
