@@ -103,17 +103,22 @@ def test_result_on_stdout_and_the_rest_on_stderr(scene: Scene) -> None:
     assert scene.listing() == before
 
 
-@pytest.mark.parametrize("grid", [(), ("--resolution", "8"), ("--like", "guide")], ids=lambda grid: "".join(grid[:1]))
+GRIDS = {"none": (), "8 m": ("--resolution", "8"), "like": ("--like", "guide"), "4 m": ("--resolution", "4")}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_without_weights_those_of_the_package_that_fit(scene: Scene, grid: tuple[str, ...]) -> None:
+    name = "starter-3m-canopy" if "4" in grid else "starter-8m-canopy"
     more = [str(scene.guide) if word == "guide" else word for word in grid]
     done = invoke(scene.arguments("--canopy", scene.raster("canopy.tif"), *more, guide=None, weights=None))
     assert done.exit_code == 0, done.output
-    chosen = "jspsr: starter-8m-canopy is used, as no --weights are given: trained on "
-    assert [line.startswith(chosen) for line in done.stderr.splitlines()] == [True, False]
-    assert done.stderr.endswith("jspsr: warning: the weights were trained on simulated scenes\n")
+    chosen = f"jspsr: {name} is used, as no --weights are given: trained on "
+    said = done.stderr.splitlines()
+    assert [line for line in said if line.startswith(chosen)] == said[:1]
+    assert said.count("jspsr: warning: the weights were trained on simulated scenes") == 1
     with rasterio.open(scene.output) as dataset:
         tags = dataset.tags()
-    assert tags["JSPSR_WEIGHTS"] == "starter-8m-canopy"
+    assert tags["JSPSR_WEIGHTS"] == name
     assert tags["JSPSR_NOTICE"] == "the weights were trained on simulated scenes"
 
 

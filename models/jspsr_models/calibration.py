@@ -26,14 +26,14 @@ class Calibration:
     product: str
 
 
-def _at_8m(floor: float, factor: float, power: float) -> Calibration:
+def _starter(floor: float, factor: float, power: float, *, resolution: float) -> Calibration:
     """That of a starter, by benchmarks/uncertainty.py."""
     return Calibration(
         floor,
         factor,
         power,
         fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
-        resolution=8.0,
+        resolution=resolution,
         window=128,
         overlap=0.25,
         product="Copernicus DEM",
@@ -44,9 +44,11 @@ def _at_8m(floor: float, factor: float, power: float) -> Calibration:
 CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
     {
         # starter-8m-canopy
-        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": _at_8m(0.31, 3.19, 0.6),
+        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": _starter(0.31, 3.19, 0.6, resolution=8.0),
         # starter-8m-image-canopy
-        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": _at_8m(0.0, 3.29, 0.62),
+        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": _starter(0.0, 3.29, 0.62, resolution=8.0),
+        # starter-3m-canopy
+        "6c4aa3a82868df594708205c9970498ed1d6c3ad8866587c5517c554724d872f": _starter(0.68, 3.21, 0.72, resolution=3.0),
     }
 )
 

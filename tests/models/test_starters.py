@@ -20,7 +20,8 @@ MOST_BYTES = 6_000_000
 
 
 def test_there_are_some() -> None:
-    assert {("canopy",), ("image", "canopy")} <= {entry.info.inputs for entry in STARTERS}
+    names = {entry.info.name for entry in STARTERS}
+    assert {"starter-8m-canopy", "starter-8m-image-canopy", "starter-3m-canopy"} <= names
 
 
 @pytest.mark.parametrize("entry", STARTERS, ids=lambda entry: entry.info.name)
@@ -49,10 +50,11 @@ def test_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         load_network(entry.info.name)
 
 
-def test_the_one_that_fits() -> None:
-    entry = starter_for(["canopy"], 8.0)
+@pytest.mark.parametrize("resolution", [3.0, 8.0])
+def test_the_one_that_fits(resolution: float) -> None:
+    entry = starter_for(["canopy"], resolution)
     assert entry is not None
-    assert (entry.info.inputs, entry.info.resolution) == (("canopy",), 8.0)
+    assert (entry.info.inputs, entry.info.resolution) == (("canopy",), resolution)
     assert locate(entry.info.name) == (entry.path, entry)
     assert starter_for(["mask"], 8.0) is None
 
