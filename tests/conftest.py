@@ -1,7 +1,9 @@
 """How all tests run."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.test_enhance_command import Scene
+    from tests.torture.forked import Forks
 
 # The networks of the tests are tiny: threads that wait for each other on a busy machine cost more than they save.
 # Before torch is imported, and for the processes that tests start.
@@ -29,6 +32,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from tests.test_enhance_command import save_weights  # imports torch, which looks at the environment above
 
     return save_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Forks"]:
+    """Runs commands in processes of their own that need not import everything again."""
+    if sys.platform == "win32":
+        pytest.skip("no forks")
+    from tests.torture.forked import Forks
+
+    with Forks(tmp_path_factory.mktemp("streams")) as forks:
+        yield forks
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`jspsr enhance` as its users meet it: what is written where, and how it is called."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from click.testing import CliRunner, Result
 from jspsr_cli.main import cli
 from jspsr_models import WeightsInfo, identity_checkpoint, save_network
 from tests.scenes import cop30, guide_over, heights_of, write_raster
+from tests.torture.forked import Ended, Forks
 
 CRS = "EPSG:32632"
 PLACE = {"lon": 9.1, "lat": 45.0}
@@ -79,7 +81,7 @@ def process(
     arguments: list[str], *, program: tuple[str, ...] = ("-m", "jspsr_cli")
 ) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 # Real processes
@@ -97,9 +99,9 @@ def test_result_on_stdout_and_the_rest_on_stderr(scene: Scene) -> None:
     assert any("simulated" in warning for warning in result["warnings"])
     assert done.stderr == "jspsr: warning: the weights were trained on simulated scenes\n"
     before = scene.listing()
-    again = process(arguments)
+    again = invoke(arguments)
     assert json.loads(again.stdout)["already_done"]
-    assert again.returncode == 0
+    assert again.exit_code == 0
     assert scene.listing() == before
 
 
@@ -122,11 +124,11 @@ def test_without_weights_those_of_the_package_that_fit(scene: Scene, grid: tuple
     assert tags["JSPSR_NOTICE"] == "the weights were trained on simulated scenes"
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(scene: Scene) -> None:
-    done = process(scene.arguments(guide=scene.raster("plain.tif")))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("jspsr: error: ")
-    assert done.stderr.count("\n") == 1
+def test_a_mistake_is_one_line_and_exit_code_2(scene: Scene, forks: Forks) -> None:
+    done = forks.run(scene.arguments(guide=scene.raster("plain.tif")))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("jspsr: error: ")
+    assert done.err.count("\n") == 1
     assert not scene.output.exists()
 
 
@@ -150,29 +152,34 @@ def test_rio_jspsr_enhance(scene: Scene) -> None:
     assert scene.output.read_bytes() == rewritten
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted(scene: Scene, number: int, code: int) -> None:
+def test_interrupted(scene: Scene, forks: Forks) -> None:
+    """By Ctrl-C, then by SIGTERM where it goes on, each time with some more of it finished."""
     scene.output.write_bytes(b"what was there before")
-    dem = cop30(scene.folder / "large.tif", size=70, **PLACE)
+    dem = cop30(scene.folder / "large.tif", size=60, **PLACE)
     guide = guide_over(scene.folder / "large_guide.tif", dem, crs=CRS, resolution=8, share=0.9)
     arguments = scene.arguments(
         "--overwrite", "--window", "32", "--overlap", "0.5", "--batch-size", "1", dem=dem, guide=guide
     )
     before, rows = scene.listing(), scene.folder / "out.tif.partial" / "heights.f32"
-    with subprocess.Popen(
-        [sys.executable, "-m", "jspsr_cli", *arguments], stderr=subprocess.PIPE, text=True
-    ) as running:
-        deadline = time.monotonic() + 60
-        while not (rows.exists() and rows.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        running.send_signal(number)
-        _, stderr = running.communicate(timeout=60)
-    assert running.returncode == code
-    said = r"\s*jspsr: (interrupted|terminated)\. What is finished is kept in .*: the same command goes on with it\.\s*"
-    assert re.fullmatch(said, stderr)
-    after = scene.listing()
-    assert {name: after[name] for name in before} == before
+
+    def ended_by(number: int) -> Ended:
+        finished = rows.stat().st_size if rows.exists() else 0
+
+        def interrupt(process: int) -> None:
+            deadline = time.monotonic() + 60
+            while not (rows.exists() and rows.stat().st_size > finished) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            os.kill(process, number)
+
+        return forks.run(arguments, meanwhile=interrupt)
+
+    for number, code, word in ((signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")):
+        ended = ended_by(number)
+        assert ended.code == code
+        said = rf"\s*jspsr: {word}\. What is finished is kept in .*: the same command goes on with it\.\s*"
+        assert re.fullmatch(said, ended.err)
+        after = scene.listing()
+        assert {name: after[name] for name in before} == before
     assert 0 < json.loads(invoke([*arguments, "--json"]).stdout)["resumed_at"] < 1
     resumed = scene.output.read_bytes()
     assert invoke(arguments).exit_code == 0
@@ -306,16 +313,16 @@ def url(scene: Scene) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_guide_from_the_web(scene: Scene, url: str) -> None:
+def test_a_guide_from_the_web(scene: Scene, forks: Forks, url: str) -> None:
     assert invoke(scene.arguments()).exit_code == 0
     local = heights_of(scene.output)
     remote = scene.folder / "remote.tif"
     # In processes of their own: GDAL holds this one's interpreter, and with it the server, while it waits.
-    done = process(scene.arguments(guide=f"{url}/guide.tif?token=secret", output=remote))
-    assert done.returncode == 0
+    done = forks.run(scene.arguments(guide=f"{url}/guide.tif?token=secret", output=remote))
+    assert done.code == 0
     np.testing.assert_array_equal(heights_of(remote), local)
     with rasterio.open(remote) as dataset:
         assert json.loads(dataset.tags()["JSPSR_INPUT_IMAGE"]) == ["guide.tif"]
-    missing = process(scene.arguments("--overwrite", guide=f"{url}/nothing.tif"))
-    assert missing.returncode == 2
-    assert "404" in missing.stderr
+    missing = forks.run(scene.arguments("--overwrite", guide=f"{url}/nothing.tif"))
+    assert missing.code == 2
+    assert "404" in missing.err

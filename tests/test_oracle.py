@@ -41,16 +41,10 @@ def error_of(output: Path, dem: Path) -> float:
 
 @pytest.mark.parametrize(("lon", "lat"), PLACES)
 def test_identity_at_all_latitudes(tmp_path: Path, lon: float, lat: float) -> None:
-    dem = cop30(tmp_path / "dem.tif", lon=lon, lat=lat)
-    guide = guide_over(tmp_path / "guide.tif", dem, crs=utm(lon, lat), resolution=5)
-    output = run(tmp_path, dem, guide)
-    assert error_of(output, dem) < MILLIMETRE
-
-
-@pytest.mark.parametrize(("lon", "lat"), PLACES)
-def test_a_shift_of_a_hundredth_pixel_would_be_seen(tmp_path: Path, lon: float, lat: float) -> None:
-    dem = cop30(tmp_path / "dem.tif", lon=lon, lat=lat)
+    """To a millimetre; a shift of a hundredth pixel would be seen."""
+    dem = cop30(tmp_path / "dem.tif", lon=lon, lat=lat, size=40)
     output = run(tmp_path, dem, guide_over(tmp_path / "guide.tif", dem, crs=utm(lon, lat), resolution=5))
+    assert error_of(output, dem) < MILLIMETRE
     x, y, crs = centres(output)
     shifted = bicubic(dem, x + 0.08, y, crs) - heights_of(output)
     assert np.nanmax(np.abs(shifted)) > 10 * MILLIMETRE
@@ -59,7 +53,7 @@ def test_a_shift_of_a_hundredth_pixel_would_be_seen(tmp_path: Path, lon: float, 
 @pytest.mark.parametrize("crs", ["EPSG:2154", "EPSG:3035", "EPSG:27700", "EPSG:32630", "EPSG:3857"])
 @pytest.mark.parametrize("resolution", [3.0, 8.0, 11.7])
 def test_identity_in_any_projection(tmp_path: Path, crs: str, resolution: float) -> None:
-    dem = cop30(tmp_path / "dem.tif", lon=-2.5, lat=50.6, size=40)
+    dem = cop30(tmp_path / "dem.tif", lon=-2.5, lat=50.6, size=24)
     guide = guide_over(tmp_path / "guide.tif", dem, crs=crs, resolution=6)
     output = run(tmp_path, dem, guide, crs=crs, resolution=resolution)
     assert error_of(output, dem) < MILLIMETRE
@@ -70,7 +64,7 @@ def test_identity_in_any_projection(tmp_path: Path, crs: str, resolution: float)
         assert edges == pytest.approx(np.round(edges), abs=1e-6)
 
 
-@settings(max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking would take minutes
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking would take minutes
 @given(
     window=st.sampled_from([32, 48, 64, 128]),
     overlap=st.floats(0.5, 0.75),
@@ -82,7 +76,7 @@ def test_identity_in_any_projection(tmp_path: Path, crs: str, resolution: float)
 def test_identity_whatever_the_windows_and_voids(
     tmp_path: Path, window: int, overlap: float, batch: int, voids: int, share: float, tagged: bool
 ) -> None:
-    source = cop30(tmp_path / "whole.tif", lon=12.1, lat=61.3, size=30)
+    source = cop30(tmp_path / "whole.tif", lon=12.1, lat=61.3, size=20)
     with rasterio.open(source) as dataset:
         heights, transform = dataset.read(1), dataset.transform
     void = np.random.default_rng(voids).random(heights.shape) < share
@@ -100,7 +94,7 @@ def test_identity_whatever_the_windows_and_voids(
     col, row = (lon - transform.c) / transform.a, (lat - transform.f) / transform.e
     on_edge = np.minimum(np.abs(col - np.round(col)), np.abs(row - np.round(row))) < 1e-6
     padded = np.pad(void, 1, constant_values=True)
-    rows, cols = (np.clip(np.floor(v) + 1, 0, 31).astype(int) for v in (row, col))
+    rows, cols = (np.clip(np.floor(v) + 1, 0, len(void) + 1).astype(int) for v in (row, col))
     assert (np.isnan(out.ravel()) == padded[rows, cols])[~on_edge].all()
 
 

@@ -60,6 +60,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     save_network(identity_checkpoint(("canopy",)), here / "mine.safetensors", info)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served))
     Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("jspsr_cli.trial.TRIAL_SECONDS", 1e-9)
     monkeypatch.setenv("JSPSR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("JSPSR_WEIGHTS_URL", f"http://127.0.0.1:{server.server_port}/weights.pt?{{id}}")
     monkeypatch.chdir(here)

@@ -85,19 +85,26 @@ def canopy(server: Server, monkeypatch: pytest.MonkeyPatch) -> CanopyArchive:
     return archive
 
 
-@pytest.fixture
-def here(canopy: CanopyArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with weights and an orthophoto."""
-    assert canopy
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights, never to be changed."""
+    folder = tmp_path_factory.mktemp("networks")
     for guides in (("image",), ("canopy",), ("image", "canopy")):
         name = "-".join(guides)
         info = WeightsInfo(
             name=name, sha256="", inputs=guides, num_feature=4, resolution=8.0, window=64, licence="none"
         )
         save_network(identity_checkpoint(guides), folder / f"{name}.safetensors", info)
+    return folder
+
+
+@pytest.fixture
+def here(canopy: CanopyArchive, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with weights and an orthophoto; what is tried out ahead is so for a moment only."""
+    assert canopy
+    folder = Path(shutil.copytree(networks, tmp_path / "here"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("jspsr_cli.trial.TRIAL_SECONDS", 1e-9)
     photo("ortho.tif", BOX)
     return folder
 

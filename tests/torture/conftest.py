@@ -1,19 +1,11 @@
 """Scenes and processes for runs that are ended, starved or crowded."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.scenes import cop30, guide_over
 from tests.test_enhance_command import CRS, PLACE, Scene
-from tests.torture.forked import Forks
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    with Forks(tmp_path_factory.mktemp("streams")) as forks:
-        yield forks
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from types import TracebackType
 from typing import Any
 
 SERVER = """
-import json, os, sys, traceback
+import json, os, signal, sys, traceback
 import jspsr_cli.commands.enhance, jspsr_cli.commands.fetch_copernicus
 import jspsr_cli.estimate, jspsr_cli.fetch.copernicus, jspsr_cli.fetch.estimate, jspsr_cli.pipeline
 import rasterio.shutil, pyogrio
 from jspsr_cli.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
 
 def run(job):
     for number, name in ((0, os.devnull), (1, job["out"]), (2, job["err"])):
@@ -35,8 +37,9 @@ def run(job):
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    with open("/proc/self/io") as io, open(job["io"], "w") as file:
-        file.write(io.read())
+    if os.path.exists("/proc/self/io"):
+        with open("/proc/self/io") as io, open(job["io"], "w") as file:
+            file.write(io.read())
     os._exit(code)
 
 print("up", flush=True)
@@ -54,7 +57,9 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit code (negative: the signal), what it wrote, its seconds, and the bytes that it read."""
+    """How a command ended: exit code (negative: the signal), what it wrote, its seconds, and the bytes that it read
+    (0 where the system does not count them).
+    """
 
     code: int
     out: str

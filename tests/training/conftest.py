@@ -1,5 +1,6 @@
 """Training sets, and a run on one of them, made once for all tests here."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,20 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("set")
     make_set(root, resolution=8)
     return make_set(root, resolution=3, samples=1)
+
+
+@pytest.fixture(scope="session")
+def first_epoch(tmp_path_factory: pytest.TempPathFactory, small_set: Path) -> Path:
+    """The folder of a run of one epoch that came to its end, never to be changed."""
+    folder = tmp_path_factory.mktemp("first")
+    train(write_config(folder / "config.yaml", small_set, epochs=1), output=folder / "run", hardware=CPU)
+    return folder / "run"
+
+
+@pytest.fixture
+def begun(tmp_path: Path, first_epoch: Path) -> Path:
+    """A copy of it, where `run` looks for its own: as after `run(epochs=1)`, which takes longer."""
+    return Path(shutil.copytree(first_epoch, tmp_path / "run"))
 
 
 @pytest.fixture

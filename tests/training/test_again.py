@@ -59,11 +59,11 @@ def test_a_finished_run_keeps_its_warnings(run: Run) -> None:
     assert said
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("removals", [1, 2, 3, 4])
 def test_a_restart_that_is_killed_half_way_binds_nobody(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removals: int
 ) -> None:
-    run(epochs=1)
     unlink, removed = Path.unlink, list[str]()
 
     def killed(path: Path, missing_ok: bool = False) -> None:
@@ -83,9 +83,8 @@ def test_a_restart_that_is_killed_half_way_binds_nobody(
         assert run(keys={"seed": 3}, epochs=1).resumed_after == 0
 
 
-def test_a_state_without_settings_is_refused_with_a_way_out(run: Run, tmp_path: Path) -> None:
-    run(epochs=1)
-    (tmp_path / "run" / "config.yaml").unlink()
+def test_a_state_without_settings_is_refused_with_a_way_out(run: Run, begun: Path) -> None:
+    (begun / "config.yaml").unlink()
     for epochs in (1, 2):
         with pytest.raises(InvalidConfig, match=r"config\.yaml is missing or damaged: --restart begins anew"):
             run(epochs=epochs)
@@ -111,11 +110,11 @@ def test_what_killed_processes_had_begun_to_write_is_removed(run: Run, tmp_path:
     assert mine.exists()
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("ended", [True, False], ids=["finished", "broken off"])
 @pytest.mark.parametrize("key", ["licence", "attribution", "simulated"])
 def test_a_corrected_statement_is_not_ignored(run: Run, key: str, ended: bool) -> None:
     value = True if key == "simulated" else "corrected"
-    run(epochs=1)
     with pytest.raises(OtherWork, match=f"holds a run with another {key}: give another --output, or --restart"):
         run(keys={key: value}, epochs=1 if ended else 2)
 
@@ -142,11 +141,10 @@ def test_weights_cut_off_after_the_state_are_written_from_it(
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_the_weights_are_those_of_the_state(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weights_are_those_of_the_state(run: Run, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill before the state: the epoch is repeated, and on a GPU may then not be the best."""
-    run(epochs=1)
     names = ("best.safetensors", "last.safetensors")
-    before = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    before = {name: (begun / name).read_bytes() for name in names}
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -154,7 +152,7 @@ def test_the_weights_are_those_of_the_state(run: Run, tmp_path: Path, monkeypatc
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match="No space left"):
         run(epochs=2)
-    assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == before
+    assert {name: (begun / name).read_bytes() for name in names} == before
 
 
 def test_patience_can_be_emptied_without_a_word(run: Run) -> None:
@@ -180,7 +178,7 @@ def test_first_weights_may_be_moved_or_left_out(run: Run, tmp_path: Path, start:
     assert_same_tensors(*(state_of(tmp_path / name)["state_dict"] for name in ("run", "straight")))
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_run_from_nothing_does_not_take_first_weights_later(run: Run, start: Path) -> None:
-    run(epochs=1)
     with pytest.raises(OtherWork, match=r"holds a run with another model_kwargs\.checkpoint"):
         run(start=str(start), epochs=2)

@@ -20,31 +20,30 @@ from tests.training.running import Run, Stop, assert_same_tensors, state_of, sto
 
 
 def test_the_same_command_again_does_nothing_and_more_epochs_go_on(run: Run, tmp_path: Path) -> None:
-    first = run()
+    first = run(epochs=1)
     before = (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns
-    again = run(on_epoch=stop_after(1, Stop()))
-    assert (again.already_done, again.best, again.epochs) == (True, first.best, 2)
+    again = run(epochs=1, on_epoch=stop_after(1, Stop()))
+    assert (again.already_done, again.best, again.epochs) == (True, first.best, 1)
     assert (tmp_path / "run" / "last.ckpt").stat().st_mtime_ns == before
     # Cut off after the last epoch, before the report was written.
     (tmp_path / "run" / "report.json").unlink()
-    rewritten = run()
-    assert (rewritten.already_done, rewritten.best, rewritten.resumed_after) == (False, first.best, 2)
-    more = run(epochs=3)
-    assert (more.already_done, more.resumed_after, more.epochs) == (False, 2, 3)
-    run("straight", epochs=3)
+    rewritten = run(epochs=1)
+    assert (rewritten.already_done, rewritten.best, rewritten.resumed_after) == (False, first.best, 1)
+    more = run(epochs=2)
+    assert (more.already_done, more.resumed_after, more.epochs) == (False, 1, 2)
+    run("straight", epochs=2)
     assert_same_tensors(*(state_of(tmp_path / name)["state_dict"] for name in ("run", "straight")))
 
 
-def test_the_folder_of_another_run_is_refused_and_restart_throws_it_away(run: Run, tmp_path: Path) -> None:
-    run(keys={"epochs": 1})
+def test_the_folder_of_another_run_is_refused_and_restart_throws_it_away(run: Run, begun: Path) -> None:
     with pytest.raises(OtherWork, match="holds a run with another loss, seed: give another --output, or --restart"):
         run(keys={"seed": 3, "loss": {"L1": 1}})
     report = run(keys={"seed": 3, "epochs": 1}, restart=True)
     assert (report.resumed_after, report.already_done) == (0, False)
-    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    (begun / "thesis.txt").write_text("mine")
     with pytest.raises(OutputExists, match=r"holds thesis.txt, which no run wrote"):
         run(restart=True)
-    assert (tmp_path / "run" / "thesis.txt").exists()
+    assert (begun / "thesis.txt").exists()
 
 
 def test_two_processes_do_not_train_in_one_folder(run: Run) -> None:
@@ -62,11 +61,10 @@ class Hostile:
 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, None], ids=["empty", "damaged", "hostile"])
 def test_a_state_that_is_damaged_or_holds_code_is_refused(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+    run: Run, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
-    run(keys={"epochs": 1})
     monkeypatch.chdir(tmp_path)
-    state = tmp_path / "run" / "last.ckpt"
+    state = begun / "last.ckpt"
     if content is None:
         torch.save({"epoch": 0, "callbacks": Hostile()}, state)
     else:
@@ -97,10 +95,9 @@ def test_rates_that_end_with_the_run_keep_their_epochs(run: Run, scheduler: str)
         run(keys=keys, epochs=3)
 
 
-def test_the_state_is_whole_or_the_one_before(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_is_whole_or_the_one_before(run: Run, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that runs full while it is written, wherever the folder for temporary files lies."""
-    run(epochs=1)
-    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+    before = (begun / "last.ckpt").read_bytes()
     save = torch.save
 
     def full(thing: Any, file: Any, *arguments: Any, **options: Any) -> None:
@@ -111,7 +108,7 @@ def test_the_state_is_whole_or_the_one_before(run: Run, tmp_path: Path, monkeypa
         patch.setattr(torch, "save", full)
         with pytest.raises(OSError, match="No space left"):
             run(epochs=2)
-    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    assert (begun / "last.ckpt").read_bytes() == before
     assert run(epochs=2).resumed_after == 1
 
 
@@ -131,10 +128,10 @@ def start(tmp_path: Path) -> Path:
 
 
 def test_what_is_finished_needs_neither_data_nor_first_weights(run: Run, own_set: Path, start: Path) -> None:
-    first = run(data_root=str(own_set), start=str(start))
+    first = run(data_root=str(own_set), start=str(start), epochs=1)
     shutil.rmtree(own_set)
     start.unlink()
-    again = run(data_root=str(own_set), start=str(start))
+    again = run(data_root=str(own_set), start=str(start), epochs=1)
     assert (again.already_done, again.best) == (True, first.best)
 
 
@@ -142,7 +139,7 @@ def test_first_weights_of_a_run_without_an_epoch_do_not_stay(run: Run, tmp_path:
     with pytest.raises(Stop):
         run(start=str(start), on_epoch=stop_after(0, Stop()))
     assert (tmp_path / "run" / "best.safetensors").exists()
-    report = run(keys={"val_start_epoch": 9})
+    report = run(keys={"val_start_epoch": 9}, epochs=1)
     assert (report.best, Path(report.weights).name) == (None, "last.safetensors")
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
@@ -165,24 +162,24 @@ def test_other_first_weights_under_the_same_name_are_refused(run: Run, start: Pa
     save_network(network, start, info)
     with pytest.raises(OtherWork, match=r"start\.safetensors holds other weights than those .* begun with: restore"):
         run(start=str(start))
-    assert run(start=str(start), restart=True).resumed_after == 0
+    assert run(start=str(start), epochs=1, restart=True).resumed_after == 0
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(
     ("city", "renamed", "sentence"),
     [("Angers", None, r"samples of train_set are not .* \(6 then, 5 now\)"),
      ("Caen", "7", r"samples of valid_set are not .* \(3 then, 3 others or changed ones now\)")],
 )  # fmt: skip
 def test_other_samples_are_refused(run: Run, own_set: Path, city: str, renamed: str | None, sentence: str) -> None:
-    run(data_root=str(own_set), epochs=1)
     for path in (own_set / "DFC30_8m" / city).glob("*/2_*.tif"):
         path.rename(path.with_name(path.name.replace("2", renamed, 1))) if renamed else path.unlink()
     with pytest.raises(OtherWork, match=sentence):
         run(data_root=str(own_set))
 
 
+@pytest.mark.usefixtures("begun")
 def test_what_the_error_of_a_bad_file_advises_is_not_refused(run: Run, own_set: Path) -> None:
-    run(data_root=str(own_set), epochs=1)
     stray = own_set / "DFC30_8m" / "Brest" / "COP30" / "notes.tif"
     stray.touch()
     with pytest.raises(BadTrainingSet, match="or set skip_incomplete: true"):
@@ -190,12 +187,12 @@ def test_what_the_error_of_a_bad_file_advises_is_not_refused(run: Run, own_set: 
     assert run(data_root=str(own_set), keys={"skip_incomplete": True}).resumed_after == 1
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize(("layer", "refused"), [("RGEALTI", True), ("BDORTHO", True), ("FABDEM", False)])
 def test_changed_pixels_are_refused_and_a_copy_goes_on(
     run: Run, tmp_path: Path, own_set: Path, layer: str, refused: bool
 ) -> None:
     """FABDEM lies in the set and is not trained on."""
-    run(data_root=str(own_set), epochs=1)
     copy = own_set.rename(tmp_path / "moved")
     for path in copy.rglob("*.tif"):
         os.utime(path, ns=(0, 0))
@@ -212,13 +209,12 @@ def test_changed_pixels_are_refused_and_a_copy_goes_on(
     assert run(data_root=str(copy)).resumed_after == 1
 
 
-def test_restart_throws_nothing_away_where_the_data_are_gone(run: Run, tmp_path: Path, own_set: Path) -> None:
-    run(data_root=str(own_set))
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir() if path.is_file()}
+def test_restart_throws_nothing_away_where_the_data_are_gone(run: Run, begun: Path, own_set: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in begun.iterdir() if path.is_file()}
     shutil.rmtree(own_set / "DFC30_8m" / "Caen")
     with pytest.raises(BadTrainingSet):
         run(data_root=str(own_set), restart=True)
-    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+    assert {path.name: path.stat().st_mtime_ns for path in begun.iterdir() if path.is_file()} == before
 
 
 def test_what_failed_before_an_epoch_was_whole_binds_nobody(run: Run, tmp_path: Path) -> None:

@@ -26,16 +26,11 @@ from jspsr_models.errors import WeightsError
 from tests.training.running import Run, Stop, assert_same_tensors, state_of, stop_after
 
 
-@pytest.mark.parametrize(
-    ("inputs", "keys"),
-    [({"image": 3, "mask": 15}, {}), ({"canopy": 1}, {"resolution": 3, "ema": 0.8, "precision": "bfloat16"})],
-    ids=["8m-image-mask", "3m-canopy-ema-bfloat16"],
-)
-def test_a_trained_network_is_better_than_its_input(run: Run, inputs: dict[str, int], keys: dict[str, Any]) -> None:
+def test_a_trained_network_is_better_than_its_input(run: Run) -> None:
     seen: list[EpochReport] = []
     shares: list[float] = []
-    keys = {"input_data": {"COP30": 1, **inputs}, "optimizer_kwargs": {"lr": 0.01}, "epochs": 24, "val_num_visual": 1,
-            "val_interval": 12, **keys}  # fmt: skip
+    keys = {"input_data": {"COP30": 1, "image": 3, "mask": 15}, "optimizer_kwargs": {"lr": 0.01}, "epochs": 24,
+            "val_num_visual": 1, "val_interval": 12}  # fmt: skip
     report = run(keys=keys, on_epoch=seen.append, progress=shares.append)
     last = seen[-1]
     assert last.metrics is not None
@@ -55,22 +50,23 @@ def test_a_trained_network_is_better_than_its_input(run: Run, inputs: dict[str, 
     assert float(rows[-1]["val_rmse"]) == last.metrics.rmse
     assert list((folder / "tensorboard").glob("events*"))
     network, info = load_network(folder / "best.safetensors")
-    assert info.inputs == tuple(inputs)
-    assert (info.resolution, info.window, info.num_feature) == (keys.get("resolution", 8), 32, 4)
-    assert info.trained_on.startswith("DFC30, 2 areas (Angers, Brest): COP30 to RGEALTI at")
+    assert info.inputs == ("image", "mask")
+    assert (info.resolution, info.window, info.num_feature) == (8, 32, 4)
+    assert info.trained_on.startswith("DFC30, 2 areas (Angers, Brest): COP30 to RGEALTI at 8 m")
     assert network.training is False
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stop()], ids=["ctrl-c", "error"])
-def test_resuming_gives_the_weights_of_an_uninterrupted_run(run: Run, tmp_path: Path, error: BaseException) -> None:
-    keys = {"epochs": 4, "scheduler": "StepLR", "scheduler_kwargs": {"step_size": 1}, "ema": 0.5,
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(run: Run, tmp_path: Path) -> None:
+    """Cut by Ctrl-C after the first epoch, and by an error after the second."""
+    keys = {"epochs": 3, "scheduler": "StepLR", "scheduler_kwargs": {"step_size": 1}, "ema": 0.5,
             "early_stop": {"patience": 9}}  # fmt: skip
     run("whole", keys=keys)
-    with pytest.raises(type(error)):
-        run("cut", keys=keys, on_epoch=stop_after(2, error))
-    assert state_of(tmp_path / "cut")["epoch"] == 1
+    for epoch, error in ((1, KeyboardInterrupt()), (2, Stop())):
+        with pytest.raises(type(error)):
+            run("cut", keys=keys, on_epoch=stop_after(epoch, error))
+        assert state_of(tmp_path / "cut")["epoch"] == epoch - 1
     report = run("cut", keys=keys)
-    assert (report.resumed_after, report.epochs) == (2, 4)
+    assert (report.resumed_after, report.epochs) == (2, 3)
     whole, cut = (state_of(tmp_path / name) for name in ("whole", "cut"))
     assert_same_tensors(whole["state_dict"], cut["state_dict"])
     for key, value in whole["optimizer_states"][0]["state"].items():
@@ -245,12 +241,15 @@ def weights_of(path: Path, network: JSPSR) -> str:
 
 @pytest.mark.parametrize("better", [False, True])
 def test_fine_tuning_never_gives_worse_weights_than_it_began_with(run: Run, tmp_path: Path, better: bool) -> None:
-    """Three runs of the optimiser at a rate that ruins the identity, or at one that teaches it something."""
-    start = weights_of(tmp_path / "start.pt", identity_checkpoint(("image",)))
+    """At a rate that ruins the identity, or at one that teaches it something: with all that makes learning slower."""
+    start = weights_of(tmp_path / "start.pt", identity_checkpoint(("canopy",)))
     seen: list[EpochReport] = []
-    keys = {"epochs": 12 if better else 2, "optimizer_kwargs": {"lr": 0.01 if better else 3.0}, "val_start_epoch": 2}
+    keys: dict[str, Any] = {"epochs": 2, "optimizer_kwargs": {"lr": 3.0}}
+    if better:
+        keys = {"epochs": 4, "optimizer_kwargs": {"lr": 0.01}, "resolution": 3, "ema": 0.8, "precision": "bfloat16"}
+    keys |= {"input_data": {"COP30": 1, "canopy": 1}, "val_start_epoch": 2}
     report = run(keys=keys, start=start, on_epoch=seen.append)
-    assert [epoch.number for epoch in seen] == [*range(keys["epochs"] + 1)]  # type: ignore[operator]
+    assert [epoch.number for epoch in seen] == [*range(keys["epochs"] + 1)]
     first = seen[0].metrics
     assert first is not None
     assert first.rmse == pytest.approx(seen[0].input_rmse, abs=1e-3)
@@ -261,7 +260,7 @@ def test_fine_tuning_never_gives_worse_weights_than_it_began_with(run: Run, tmp_
     if better:
         assert report.best_epoch > 0
         assert report.best is not None
-        assert report.best < first.rmse
+        assert report.best < 0.9 * first.rmse
         assert sentence not in report.warnings
         return
     assert (report.best, report.best_epoch) == (first.rmse, 0)

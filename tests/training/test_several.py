@@ -24,7 +24,7 @@ def together(change: str, config: Path, folder: Path) -> subprocess.CompletedPro
     """Train with two processes and something changed, see `tests.training.together`."""
     command = [sys.executable, "-m", "tests.training.together", change, "train", str(config), "-o", str(folder)]
     options = ["--device", "cpu", "--devices", "2", "--strategy", "ddp", "--json"]
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_two_processes_are_one_run(run: Run, tmp_path: Path, small_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,12 @@ def assert_inside(made: Array, given: Array) -> None:
     assert np.isnan(made).sum() == made.size - made[inside].size
 
 
+@pytest.fixture(autouse=True)
+def quick_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is drawn once, in `report`: drawing it takes longer than all the rest."""
+    monkeypatch.setattr("jspsr_cli.training.validation.plot_errors", lambda path, *_, **__: path.touch())
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("validated")
