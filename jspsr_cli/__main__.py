@@ -1,5 +1,5 @@
 """`python -m jspsr_cli` does what `jspsr` does."""
 
-from jspsr_cli.main import main
+from jspsr_cli.entry import main
 
 main()

@@ -8,10 +8,10 @@ the libraries that take seconds, only when the command is called.
 
 import errno
 import os
+import re
 import select
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -20,8 +20,9 @@ from typing import IO, Any, NamedTuple, NoReturn
 import click
 
 from jspsr_cli import __version__
-from jspsr_cli.console import VERBOSITY, harmless
+from jspsr_cli.console import VERBOSITY, Console, harmless
 from jspsr_cli.errors import is_out_of_memory
+from jspsr_cli.signals import SIGNALS, TERMINATED, Terminated, signals_raise
 
 # Name (with _ for - also of the module in `commands/`, whose command is its attribute `cli`) and help in one line.
 COMMANDS = {
@@ -40,10 +41,11 @@ COMMANDS = {
     "doctor": "Look at what this machine has and lacks.",
 }
 
-TERMINATED = 128 + signal.SIGTERM
-
 # C++ libraries write whole stack traces into their messages.
 _LONGEST_MESSAGE = 2000
+
+# A list says how many threads loops within loops have, of which there are none here.
+_THREADS = re.compile(r"\s*([1-9]\d{0,3})\s*(?:,.*)?")
 
 _WHY_OSERROR = {
     errno.ENOSPC: "the disk is full; make room or choose another folder",
@@ -55,10 +57,6 @@ _WHY_OSERROR = {
     errno.EIO: "the disk or network share failed; try again when it works",
     errno.ESTALE: "the network share was lost; try again when it is back",
 }
-
-
-class Terminated(SystemExit):
-    """SIGTERM arrived. Raised like Ctrl-C is, so that context managers clean up."""
 
 
 class Failure(click.ClickException):
@@ -112,7 +110,7 @@ _NO_MEMORY = _Verdict(1, "error: the memory of this machine does not suffice; tr
 VERDICTS: dict[str, Callable[[Any], _Verdict | None]] = {
     "jspsr_cli.errors.JspsrError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
     "jspsr_models.errors.WeightsError": lambda error: _Verdict(error.exit_code, f"error: {error}"),
-    "jspsr_cli.main.Terminated": lambda _: _Verdict(TERMINATED, "terminated"),
+    "jspsr_cli.signals.Terminated": lambda _: _Verdict(TERMINATED, "terminated"),
     "builtins.KeyboardInterrupt": _interrupted,
     "click.exceptions.Abort": _interrupted,
     "builtins.BrokenPipeError": _closed_pipe,
@@ -136,7 +134,7 @@ def reported_errors(ctx: click.Context | None = None) -> Iterator[None]:
     With -vv, which `ctx` knows, an unexpected error carries its traceback.
     """
     try:
-        with _sigterm_raises():
+        with signals_raise():
             yield
             if sys.stdout is not None:
                 sys.stdout.flush()  # here an error still has a handler; at the interpreter's end it has none
@@ -180,40 +178,6 @@ def _tidy(error: click.ClickException) -> None:
         vars(error)["message"] = harmless(error.message)
 
 
-class _Terminator:
-    """Handler of SIGTERM that raises, once: `timeout` sends it twice, and the clean-up must go on."""
-
-    arrived = False
-
-    def __call__(self, _number: int, _frame: object) -> None:
-        if not self.arrived:
-            self.arrived = True
-            raise Terminated(TERMINATED)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated`, also where a library on the way makes another error of it."""
-    handler = signal.getsignal(signal.SIGTERM)
-    free = threading.current_thread() is threading.main_thread() and handler == signal.SIG_DFL
-    if free:
-        handler = _Terminator()
-        signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    except BaseException as error:
-        known = isinstance(error, Terminated) or getattr(error, "exit_code", None) == TERMINATED
-        if isinstance(handler, _Terminator) and handler.arrived and not known:
-            ended = Terminated(TERMINATED)
-            for note in getattr(error, "__notes__", []):
-                ended.add_note(note)
-            raise ended from error
-        raise
-    finally:
-        if free:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def _reader_is_gone(stream: IO[Any] | None) -> bool:
     if stream is None:
         return False
@@ -238,6 +202,16 @@ def _abandon_if_broken(stream: IO[Any] | None) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
+def _heed_threads() -> None:
+    """Leave a plain number in OMP_NUM_THREADS or nothing: libraries fail on anything else, or never end."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if number := _THREADS.fullmatch(given):
+        os.environ["OMP_NUM_THREADS"] = number[1]
+    elif given:
+        del os.environ["OMP_NUM_THREADS"]
+        Console().warn(f"OMP_NUM_THREADS is {given!r:.40}, which is no number of threads, and is not heeded")
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands by name and help, and imports one when it is called."""
 
@@ -257,6 +231,7 @@ class LazyGroup(click.Group):
         """Replace what stands for a command by the command itself."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
+            _heed_threads()
             command = import_module(f"jspsr_cli.commands.{name.replace('-', '_')}").cli
         return name, command, rest
 
@@ -283,7 +258,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and end the process: the console script `jspsr`."""
+    """Run the command line and end the process."""
     code = 0
     try:
         with reported_errors():
@@ -294,7 +269,7 @@ def main() -> NoReturn:
             error.show()
         code = error.exit_code
     _abandon_if_broken(sys.stderr)
-    for number in (signal.SIGINT, signal.SIGTERM):  # all is said and done: a second one must not change the exit code
+    for number in SIGNALS:  # all is said and done: a second one must not change the exit code
         with suppress(ValueError):  # not the main thread
             signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

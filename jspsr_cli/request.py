@@ -10,7 +10,7 @@ from jspsr_cli.guides import GUIDES
 from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.pictures.asked import check_picture
 from jspsr_cli.predict import Predictor
-from jspsr_cli.raster.writer import SIDECARS, check_output, check_together, written_through
+from jspsr_cli.raster.writer import SIDECARS, check_geotiff, check_together, written_through
 from jspsr_cli.types import Bounds, GuideGaps, Precision, Water
 from jspsr_models import WeightsInfo
 
@@ -82,20 +82,17 @@ def check_request(inputs: Inputs, output: Path, weights: Weights, options: Enhan
 
     Raises:
         OutputNotWritable, OutputExists: the folder of an output takes no file, or an output is an input.
-        InvalidOption: options that contradict each other, or no guide.
+        InvalidOption: options that contradict each other, no guide, or an output whose name is of another format.
         MissingExtra: what draws a preview is not installed.
     """
     others = [str(path) for path in (weights, options.geometry, options.like) if isinstance(path, str | Path)]
-    check_output(output)
+    check_geotiff(output)
     check_distinct(output, [*inputs.paths, *others])
-    pictures = [picture_of(output)] if options.preview else []
     for second in second_output(options):
-        _check_second(second, [output, *pictures], [*inputs.paths, *others])
+        _check_second(second, output, [*inputs.paths, *others])
     _check_options(inputs, options)
-    for picture in pictures:
-        if picture == output:
-            raise InvalidOption(f"The output {output} is a GeoTIFF, and {output} would be its preview: let it end with "
-                                ".tif.")  # fmt: skip
+    if options.preview:
+        picture = picture_of(output)
         check_distinct(picture, [*inputs.paths, *others])
         check_picture(picture)
 
@@ -110,22 +107,20 @@ def second_output(options: EnhanceOptions) -> list[Path]:
     return [] if options.uncertainty is None else [written_through(Path(options.uncertainty))]
 
 
-def _check_second(second: Path, others: Sequence[Path], inputs: Sequence[str]) -> None:
-    """Refuse a name for the uncertainty that cannot be, where the `others` are written too, heights first.
+def _check_second(second: Path, output: Path, inputs: Sequence[str]) -> None:
+    """Refuse a name for the uncertainty that cannot be, where `output` is written too.
 
     Raises:
         OutputNotWritable, OutputExists: as for the output.
-        InvalidOption: both would be, or belong to, the same file.
+        InvalidOption: its name is of another format, or both would be, or belong to, the same file.
     """
-    check_output(second)
+    check_geotiff(second)
     check_distinct(second, inputs)
-    output = others[0]
-    for other in others:
-        # Many disks do not tell upper from lower case.
-        names = [os.path.realpath(path).casefold() for path in (other, second)]
-        same = other.exists() and second.exists() and os.path.samefile(other, second)
-        if same or any(a == b + ending for a, b in (names, names[::-1]) for ending in ("", *COMPANIONS)):
-            raise InvalidOption(f"{second} cannot be the uncertainty of {output}: give --uncertainty another name.")
+    # Many disks do not tell upper from lower case.
+    names = [os.path.realpath(path).casefold() for path in (output, second)]
+    same = output.exists() and second.exists() and os.path.samefile(output, second)
+    if same or any(a == b + ending for a, b in (names, names[::-1]) for ending in ("", *COMPANIONS)):
+        raise InvalidOption(f"{second} cannot be the uncertainty of {output}: give --uncertainty another name.")
     check_together(output, second)  # both get their names when both are whole, which is sure only without copying
 
 

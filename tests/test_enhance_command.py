@@ -22,6 +22,7 @@ from affine import Affine
 from click.testing import CliRunner, Result
 
 from jspsr_cli.main import cli
+from jspsr_cli.unfinished import STATE
 from jspsr_models import WeightsInfo, identity_checkpoint, save_network
 from tests.scenes import cop30, guide_over, heights_of, write_raster
 from tests.torture.forked import Ended, Forks
@@ -160,14 +161,14 @@ def test_interrupted(scene: Scene, forks: Forks) -> None:
     arguments = scene.arguments(
         "--overwrite", "--window", "32", "--overlap", "0.5", "--batch-size", "1", dem=dem, guide=guide
     )
-    before, rows = scene.listing(), scene.folder / "out.tif.partial" / "heights.f32"
+    before, state = scene.listing(), scene.folder / "out.tif.partial" / STATE
 
     def ended_by(number: int) -> Ended:
-        finished = rows.stat().st_size if rows.exists() else 0
+        earlier = state.stat().st_mtime_ns if state.exists() else None
 
         def interrupt(process: int) -> None:
             deadline = time.monotonic() + 60
-            while not (rows.exists() and rows.stat().st_size > finished) and time.monotonic() < deadline:
+            while not (state.exists() and state.stat().st_mtime_ns != earlier) and time.monotonic() < deadline:
                 time.sleep(0.02)
             os.kill(process, number)
 
@@ -184,7 +185,7 @@ def test_interrupted(scene: Scene, forks: Forks) -> None:
     resumed = scene.output.read_bytes()
     assert invoke(arguments).exit_code == 0
     assert scene.output.read_bytes() == resumed
-    assert not rows.parent.exists()
+    assert not state.parent.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")

@@ -113,3 +113,23 @@ def test_paths_that_no_system_call_takes(scene: Scene) -> None:
     endless = scene.folder / "/".join(["d" * 200] * 30)
     check(invoke(scene.arguments(output=endless / "out.tif")), "too long")
     check(invoke(scene.arguments(dem=endless / "dem.tif")), "File name too long")
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".vrt", ".img", ".nc", ".asc", ".gpkg"])
+def test_names_of_other_formats(scene: Scene, ending: str) -> None:
+    """A GeoTIFF by such a name would be taken for what it is not."""
+    before, output = scene.listing(), scene.folder / f"out{ending}"
+    for arguments in (
+        scene.arguments(output=output),
+        scene.arguments("--uncertainty", output),
+        ["fetch-copernicus", "9", "45", "9.1", "45.1", "-o", str(output)],
+        ["fetch-fabdem", "9", "45", "9.1", "45.1", "-o", str(output)],
+        ["fetch-canopy", "9", "45", "9.1", "45.1", "-o", str(output)],
+    ):
+        check(invoke(arguments), rf"out{ending} is to be a GeoTIFF, and its name says .*: let it end with \.tif")
+    assert scene.listing() == before
+
+
+@pytest.mark.parametrize("name", ["out", "out.TIF", "out.tiff", "out.v2", "out.2026-01", "png"])
+def test_names_that_promise_no_other_format(scene: Scene, name: str) -> None:
+    works(scene, scene.dem, scene.guide, scene.folder / name)

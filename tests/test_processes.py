@@ -1,9 +1,11 @@
 """The command line as the shell sees it: exit codes, signals, closed and full pipes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,57 @@ def test_full_stdout_is_a_sentence() -> None:
         done = run_dummy("print('x')", stdout=full)
     assert done.returncode == 1
     assert done.stderr == "jspsr: error: the disk is full; make room or choose another folder.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    ("number", "code", "text"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_signals_in_an_import_wait_for_its_end(tmp_path: Path, number: int, code: int, text: str) -> None:
+    """Raised at once it would be taken for a missing module, as here, or printed and lost."""
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text(
+        "try:\n    import pack.slow\nexcept BaseException:\n    raise ImportError('broken') from None\n"
+    )
+    slow = f"import os, time\nos.kill(os.getpid(), {number})\ntime.sleep(0.2)\nprint('whole')\n"
+    (tmp_path / "pack" / "slow.py").write_text(slow)
+    done = run_dummy("import pack\ntry:\n    time.sleep(30)\nfinally:\n    print('closed')", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "whole\nclosed\n", f"jspsr: {text}\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("library", ["", "libtorch"], ids=["nothing", "torch"])
+def test_signals_while_a_command_imports_its_libraries(number: int, code: int, library: str) -> None:
+    """Nothing is begun, so the process ends without a word."""
+    command = [sys.executable, "-m", "jspsr_cli", "enhance", __file__]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (heeds_signals(process.pid) and library in maps(process.pid)):
+            time.sleep(0.001)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)
+    assert (process.returncode, *said) == (code, "", "")
+
+
+def heeds_signals(pid: int) -> bool:
+    """Whether the process has a handler for SIGTERM."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def maps(pid: int) -> str:
+    """The libraries that the process has loaded."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "heeded"), [("3", "3"), (" 3 ", "3"), ("2,4", "2"), ("abc", None), ("0", None), ("9" * 20, None)]
+)
+def test_numbers_of_threads_that_are_none(given: str, heeded: str | None) -> None:
+    done = run_dummy("print(os.environ.get('OMP_NUM_THREADS'))", env=BUFFERED | {"OMP_NUM_THREADS": given})
+    assert (done.returncode, done.stdout) == (0, f"{heeded}\n")
+    warning = f"jspsr: warning: OMP_NUM_THREADS is '{given}', which is no number of threads, and is not heeded\n"
+    assert done.stderr == ("" if heeded else warning)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -501,7 +501,7 @@ REFUSED = {
     "the output, said otherwise": (lambda s: s.folder / ".." / s.folder.name / "OUT.TIF", "another name"),
     "what GDAL keeps beside it": (lambda s: s.folder / "out.tif.msk", "another name"),
     "the working folder": (lambda s: s.folder / "out.tif.partial", "another name"),
-    "the preview": (lambda s: (s.folder / "OUT.png", "--preview"), "cannot be the uncertainty of .*out.tif"),
+    "a preview": (lambda s: s.folder / "out.png", "out.png is to be a GeoTIFF, and its name says PNG"),
     "the DEM": (lambda s: s.dem, "dem.tif is one of the inputs"),
     "the guide": (lambda s: s.guide, "guide.tif is one of the inputs"),
     "in no folder": (lambda s: s.folder / "none" / "s.tif", "none does not exist"),

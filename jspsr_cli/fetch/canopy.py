@@ -43,7 +43,7 @@ from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.products import CANOPY, TILES_TAG
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import inspect_raster
-from jspsr_cli.raster.writer import check_disk, check_output, publish
+from jspsr_cli.raster.writer import check_disk, check_geotiff, publish
 from jspsr_cli.types import BoolArray, Bounds, FloatArray, Progress
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def fetch_canopy(
     started = time.monotonic()
     options, output = options or CanopyOptions(), Path(output)
     with rasterio.Env(**GDAL_OPTIONS):
-        check_output(output)
+        check_geotiff(output)
         area = mapped_area(bounds, like, geometry, buffer=options.buffer)
         source = source_of(options.source, origin=CANOPY_ORIGIN)
         plan = _plan(area, output=output, source=source, options=options)

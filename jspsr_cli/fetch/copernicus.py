@@ -34,7 +34,7 @@ from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.products import VERTICAL_TAG
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster
-from jspsr_cli.raster.writer import check_disk, check_output, describe, publish
+from jspsr_cli.raster.writer import check_disk, check_geotiff, describe, publish
 from jspsr_cli.types import Bounds, Progress
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def fetch_copernicus(
     started = time.monotonic()
     options, output = options or FetchOptions(), Path(output)
     with rasterio.Env(**GDAL_OPTIONS):
-        check_output(output)
+        check_geotiff(output)
         area = area_of(bounds, like, geometry, buffer=options.buffer)
         source = source_of(options.source)
         archive = Archive(source, cache_size=options.cache_size)

@@ -27,7 +27,7 @@ from jspsr_cli.raster.canvas import Canvas
 from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.grid import name_of
 from jspsr_cli.raster.products import FABDEM, TILES_TAG, VERTICAL_TAG
-from jspsr_cli.raster.writer import NODATA, check_disk, check_output, publish
+from jspsr_cli.raster.writer import NODATA, check_disk, check_geotiff, publish
 from jspsr_cli.types import Bounds, FloatArray, Progress
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def fetch_fabdem(
     started = time.monotonic()
     options, output = options or FabdemOptions(), Path(output)
     with rasterio.Env(**GDAL_OPTIONS):
-        check_output(output)
+        check_geotiff(output)
         _check_covered(area_of(bounds, like, geometry, buffer=0))
         west, south, east, north = area_of(bounds, like, geometry, buffer=options.buffer)
         box = (west, max(south, SOUTH + HALF_PIXEL), east, min(north, NORTH))

@@ -12,10 +12,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import rasterio
+from rasterio.drivers import raster_driver_extensions
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
-from jspsr_cli.errors import JspsrError, OutputNotWritable, WriteFailed
+from jspsr_cli.errors import InvalidOption, JspsrError, OutputNotWritable, WriteFailed
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Grid
 
@@ -74,6 +75,24 @@ def check_output(output: Path) -> None:
         raise OutputNotWritable(f"{output} is not a file but a device or a pipe: give another name.")
     if not os.access(folder, os.W_OK):
         raise OutputNotWritable(f"The folder {folder} is read-only: write elsewhere.")
+
+
+def check_geotiff(output: Path) -> None:
+    """Raise where no GeoTIFF can be written under the name `output`.
+
+    A name without an ending, or with one that is of no format (`dem.v2`), is as good as one that ends with .tif.
+
+    Raises:
+        OutputNotWritable: see `check_output`.
+        InvalidOption: its ending is that of another format, which a GIS would take the file for.
+    """
+    format_named = raster_driver_extensions().get(output.suffix.lower().removeprefix("."), "GTiff")
+    if format_named != "GTiff":
+        raise InvalidOption(
+            f"{_shortened(output.name)} is to be a GeoTIFF, and its name says {format_named}: let it end with .tif, "
+            "and convert it with gdal_translate if you need another format."
+        )
+    check_output(output)
 
 
 def _check_length(output: Path) -> None:

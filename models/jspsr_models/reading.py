@@ -107,10 +107,10 @@ def _read_checkpoint(file: BinaryIO, label: str) -> tuple[Mapping[Any, Any], str
 
 def _check_packing(file: BinaryIO, label: str) -> None:
     """Refuse an archive whose parts are compressed, which PyTorch's own never are: they grow when they are read."""
-    if not zipfile.is_zipfile(file):
-        file.seek(0)
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            return
         with zipfile.ZipFile(file) as archive:
             packed = [part.filename for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED]
     except Exception as error:  # a broken directory leads to many

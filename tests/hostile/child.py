@@ -1,5 +1,7 @@
 """A process of its own that meets mutants: `python -m tests.hostile.child FOLDER KIND,... SEED FIRST LAST`.
 
+A kind is one of `SEEDS`, which the library meets, or one of `COMMANDS`.
+
 One that breaks the interpreter breaks this process only, and the last line of its log names it. Memory beyond 2 GB is
 refused by the system, and a mutant that takes over 30 s of work ends the process. What is wrong is written to stdout.
 """
@@ -11,9 +13,11 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,8 @@ from jspsr_cli.raster.sources import inspect_raster
 from jspsr_cli.training.reading import read_config
 from jspsr_models import WeightsError, load_network
 from tests.fetch.archive import tile_name
+from tests.hostile import commands
+from tests.hostile.commands import COMMANDS
 from tests.hostile.mutants import SEEDS, mutant
 
 #: seconds of work (on a busy machine a clock on the wall says nothing), and by the clock, where it waits for something
@@ -100,11 +106,39 @@ def _answer(listener: socket.socket, content: bytes, done: threading.Event) -> N
 
 
 MEETINGS: dict[str, Callable[[Path], Any]] = {
-    "tif": raster, "dem": raster, "pt": load_network, "legacy": load_network, "safetensors": load_network,
+    "tif": raster, "dem": raster, "dtm": raster, "canopy": raster,
+    "pt": load_network, "legacy": load_network, "safetensors": load_network,
     "yaml": read_config, "geojson": lambda path: read_area(str(path)), "zip": zipped, "tile": tile, "answer": answer,
 }  # fmt: skip
 
-ENDINGS = {"dem": "tif", "legacy": "pt", "tile": "tif"}
+ENDINGS = {"dem": "tif", "dtm": "tif", "canopy": "tif", "legacy": "pt", "tile": "tif"}
+
+
+@dataclass
+class Kind:
+    """Mutants of one kind and who meets them: a function of the library, or a command."""
+
+    folder: Path
+    seed: bytes
+    name: str
+    meeting: Callable[[Path], Any]
+
+    @classmethod
+    def of(cls, name: str, root: Path) -> "Kind":
+        folder = root / name.replace(" ", "_")
+        folder.mkdir()
+        kind = COMMANDS[name][0] if name in COMMANDS else name
+        seed = SEEDS[kind](folder)
+        meeting = commands.meeting(name, folder, SEEDS["dtm"](folder)) if name in COMMANDS else MEETINGS[name]
+        return cls(folder, seed, f"mutant.{ENDINGS.get(kind, kind)}", meeting)
+
+    def begin(self) -> None:
+        """Let a command meet the file that is no mutant, before memory is counted: it loads what it needs."""
+        os.chdir(self.folder)
+        path = self.folder / self.name
+        path.write_bytes(self.seed)
+        if why := self.meeting(path):
+            raise commands.Wrong(f"{self.folder.name} refuses the file that is no mutant: {why}")
 
 
 @contextmanager
@@ -127,50 +161,59 @@ def no_writing_outside(folder: Path) -> Iterator[list[str]]:
     watching = False
 
 
-def meet(kind: str, path: Path) -> str:
-    """What is wrong with how `path` was met; empty where it was taken, or refused with a sentence."""
+def meet(kind: Kind, path: Path) -> tuple[bool, str]:
+    """Whether `path` was taken, and what is wrong with how; that is empty also where a sentence refused it."""
     try:
         with rasterio.Env(**GDAL_OPTIONS):
-            MEETINGS[kind](path)
+            refused = kind.meeting(path)
     except (JspsrError, WeightsError) as error:
         said = str(error)
-        return "" if said.strip() and len(said) < 2000 else f"says {said[:100]!r} in {len(said)} characters"
+        return False, "" if said.strip() and len(said) < 2000 else f"says {said[:100]!r} in {len(said)} characters"
     except BaseException as error:
-        return f"{type(error).__name__}: {error!s:.300}"
-    return ""
+        return False, f"{type(error).__name__}: {error!s:.900}"
+    return not isinstance(refused, str) or not refused, ""
 
 
-def main(root: Path, kinds: list[str], seed: int, first: int, last: int) -> int:
+def main(root: Path, names: list[str], seed: int, first: int, last: int) -> int:
     """Meet the mutants from `first` to before `last` of each kind; returns whether any was met wrongly."""
-    os.environ.update(JSPSR_CACHE=str(root / "cache"), no_proxy="*")
+    os.environ.update(JSPSR_CACHE=str(root / "cache"), TMPDIR=str(root / "temporary"), no_proxy="*")
+    (root / "temporary").mkdir()
+    tempfile.tempdir = None  # looks again
     download.FIRST_WAIT, download.READ_TIMEOUT, download.ATTEMPTS = 0.001, 2.0, 2
-    folders = {kind: root / kind for kind in kinds}
-    for folder in folders.values():
-        folder.mkdir()
-    seeds = {kind: SEEDS[kind](folder) for kind, folder in folders.items()}
+    if set(names) & set(COMMANDS):
+        commands.shared(root)
+    kinds = {name: Kind.of(name, root) for name in names}
+    for name, kind in kinds.items():
+        if name in COMMANDS:
+            kind.begin()
+    known = os.listdir(root / "temporary")  # torch makes an empty folder there
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, chain=True)  # which then ends the process
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    wrong = 0
+    taken = wrong = 0
     with no_writing_outside(root) as outside:
-        for kind, number in product(kinds, range(first, last)):
-            os.chdir(folders[kind])
-            path = folders[kind] / f"mutant.{ENDINGS.get(kind, kind)}"
-            path.write_bytes(mutant(seeds[kind], random.Random(f"{kind} {seed} {number}")))
-            (root / "log").write_text(f"{kind} {seed} {number}\n")
+        for (name, kind), number in product(kinds.items(), range(first, last)):
+            os.chdir(kind.folder)
+            path = kind.folder / kind.name
+            path.write_bytes(mutant(kind.seed, random.Random(f"{name} {seed} {number}")))
+            (root / "log").write_text(f"{name} {seed} {number}\n")
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             faulthandler.dump_traceback_later(WAITING, exit=True)
-            fault = meet(kind, path)
+            was_taken, fault = meet(kind, path)
+            taken += was_taken
             faulthandler.cancel_dump_traceback_later()
             signal.setitimer(signal.ITIMER_PROF, 0)
             if outside:
                 fault, outside[:] = f"{fault} wrote outside: {outside}", []
+            if left := sorted({*os.listdir(root / "temporary")} - {*known}):
+                fault = f"{fault} left temporary files: {left}"
             if fault:
                 wrong += 1
-                print(f"{kind} {seed} {number}: {fault}", flush=True)
-    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB", flush=True)
+                print(f"{name} {seed} {number}: {fault}", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"peak {peak} MB, {taken} of {len(kinds) * (last - first)} taken", flush=True)
     return min(wrong, 1)
 
 

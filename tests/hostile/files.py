@@ -118,6 +118,12 @@ def packed(content: bytes, *, grown: int) -> bytes:
     return held.getvalue()
 
 
+def of_disks(content: bytes, count: int) -> bytes:
+    """A checkpoint that says that it lies on so many disks."""
+    at = content.rindex(b"PK\x06\x07") + 16
+    return content[:at] + struct.pack("<I", count) + content[at + 4 :]
+
+
 def pickled(program: bytes) -> bytes:
     """A checkpoint whose pickle is `program`."""
     held = io.BytesIO()

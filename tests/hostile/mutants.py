@@ -6,14 +6,17 @@ import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from rasterio.windows import Window
 
 from jspsr_models import WeightsInfo, identity_checkpoint, save_network, to_released
 from tests.fetch.archive import save_tile
 from tests.fetch.others import save_block
-from tests.scenes import cop30, guide_over
-from tests.training.dataset import write_config
+from tests.scenes import Array, bicubic, centres, cop30, guide_over, piece
+from tests.training.dataset import rewrite, write_config
 
 #: values at which lengths, offsets and counts turn
 EDGES = (0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -27,14 +30,18 @@ WORDS = (
 
 
 def mutant(content: bytes, chance: random.Random) -> bytes:
-    """`content` with one to eight changes, half of them near its beginning or its end, where headers are."""
+    """`content` with one to eight changes, half of them near its beginning or its end, where headers are.
+
+    Every other mutant has one small change that moves nothing: more is refused at once by most readers.
+    """
     changed = bytearray(content)
-    for _ in range(chance.randint(1, 8)):
+    small = chance.random() < 0.5
+    for _ in range(1 if small else chance.randint(1, 8)):
         size = len(changed)
         near = chance.randrange(600)
         at = chance.choice((chance.randrange(size + 1), min(size, near), max(0, size - near)))
         length = chance.choice((1, 1, 2, 4, 8, 64, 1024))
-        kind = chance.randrange(7)
+        kind = chance.randrange(2 if small else 7)
         if kind == 0 and at < size:
             changed[at] ^= 1 << chance.randrange(8)
         elif kind == 1:
@@ -61,7 +68,30 @@ def _tiff(folder: Path) -> bytes:
 
 
 def _dem(folder: Path) -> bytes:
-    return cop30(folder / "seed.dem.tif", lon=9.1, lat=45.0, size=12).read_bytes()
+    dem = cop30(folder / "seed.dem.tif", lon=9.1, lat=45.0, size=30)
+    return piece(folder / "seed.tif", dem, Window(9, 9, 12, 12)).read_bytes()
+
+
+def _fine(folder: Path, dtype: str, values: Callable[[Path, Path], Array], **profile: Any) -> bytes:
+    """A raster of 4 m on the ground of a DEM, `values` of the raster and that."""
+    dem = cop30(folder / "seed.dem.tif", lon=9.1, lat=45.0, size=30)
+    place: dict[str, Any] = {"crs": "EPSG:32632", "resolution": 4, "share": 0.8, "bands": 1, "dtype": dtype}
+    path = guide_over(folder / "seed.tif", dem, **place)
+    rewrite(path, values(path, dem).astype(dtype)[None], **profile)
+    return path.read_bytes()
+
+
+def _dtm(folder: Path) -> bytes:
+    layout = {"compress": "lzw", "predictor": 3, "nodata": -9999}
+    return _fine(folder, "float32", lambda path, dem: bicubic(dem, *centres(path)), **layout)
+
+
+def _canopy(folder: Path) -> bytes:
+    def trees(path: Path, _dem: Path) -> Array:
+        x, y, _ = centres(path)
+        return 12 * (np.sin(x / 40) * np.sin(y / 30) > 0)
+
+    return _fine(folder, "uint8", trees, compress="deflate")
 
 
 def _pt(_folder: Path) -> bytes:
@@ -111,6 +141,7 @@ def _answer(_folder: Path) -> bytes:
 
 #: the whole file that mutants of a kind are made of
 SEEDS: dict[str, Callable[[Path], bytes]] = {
-    "tif": _tiff, "dem": _dem, "pt": _pt, "legacy": _legacy, "safetensors": _safetensors, "yaml": _yaml,
+    "tif": _tiff, "dem": _dem, "dtm": _dtm, "canopy": _canopy,
+    "pt": _pt, "legacy": _legacy, "safetensors": _safetensors, "yaml": _yaml,
     "geojson": _geojson, "zip": _zip, "tile": _tile, "answer": _answer,
 }  # fmt: skip

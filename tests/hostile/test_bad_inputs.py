@@ -13,6 +13,7 @@ import rasterio
 
 from tests.hostile import files
 from tests.hostile.files import listening
+from tests.hostile.taking import TAKING_POLYGONS, TAKING_RASTERS, TAKING_TRAINING_FILES, TAKING_WEIGHTS
 from tests.mistakes import check
 from tests.test_enhance_command import Scene, invoke
 
@@ -76,31 +77,6 @@ RASTERS: dict[str, Bad] = {
     "overviews are a VRT": (beside, "bad.tif.ovr is no TIFF.*remove it"),
 }
 
-TAKING_RASTERS: dict[str, Callable[[Scene, Path], list[object]]] = {
-    "enhance": lambda s, p: [*s.arguments(dem=p)],
-    "enhance --guide": lambda s, p: [*s.arguments(guide=p)],
-    "evaluate": lambda s, p: ["evaluate", p, "--reference", s.dem],
-    "evaluate --reference": lambda s, p: ["evaluate", s.dem, "--reference", p],
-    "preview": lambda s, p: ["preview", s.dem, p, "-o", s.folder / "p.png"],
-    "prepare": lambda s, p: [
-        "prepare",
-        "--terrain",
-        p,
-        "--dem",
-        s.dem,
-        "--guide",
-        s.guide,
-        "-o",
-        s.folder / "set",
-        "--name",
-        "X",
-    ],
-    "simulate": lambda s, p: ["simulate", s.folder / "set", "--terrain", p, "--surface", s.dem],
-    "fetch-copernicus": lambda s, p: ["fetch-copernicus", "--like", p, "-o", s.output],
-    "fetch-fabdem": lambda s, p: ["fetch-fabdem", "--like", p, "-o", s.output],
-    "fetch-canopy": lambda s, p: ["fetch-canopy", "--like", p, "-o", s.output],
-}
-
 NOT_ITSELF = "cannot be read as a vector file: it is not what its name says"
 
 POLYGONS: dict[str, Bad] = {
@@ -131,15 +107,9 @@ POLYGONS: dict[str, Bad] = {
     "cut": named("bad.geojson", files.polygons()[:90], "it is no JSON"),
 }
 
-TAKING_POLYGONS: dict[str, Callable[[Scene, Path], list[object]]] = {
-    "enhance": lambda s, p: [*s.arguments("--geometry", p)],
-    "fetch-copernicus": lambda s, p: ["fetch-copernicus", "--geometry", p, "-o", s.output],
-    "fetch-fabdem": lambda s, p: ["fetch-fabdem", "--geometry", p, "-o", s.output],
-    "fetch-canopy": lambda s, p: ["fetch-canopy", "--geometry", p, "-o", s.output],
-}
-
 WEIGHTS: dict[str, Bad] = {
     "compressed": named("w.pt", lambda *_: files.packed(files.checkpoint(), grown=2**22), "data.* is compressed"),
+    "on two disks": named("w.pt", lambda *_: files.of_disks(files.checkpoint(), 2), "w.pt is a damaged checkpoint"),
     "tuples in tuples": named("w.pt", files.pickled(b"\x80\x02" + b"(" * 9_000 + b"t" * 9_000 + b"."), "holds a tuple"),
     "a text without end": named(
         "w.pt", files.pickled(b"\x80\x04\x8d" + bytes([255] * 5) + bytes(3) + b"1."), "not loaded"
@@ -165,12 +135,6 @@ WEIGHTS: dict[str, Bad] = {
     ),
 }
 
-TAKING_WEIGHTS: dict[str, Callable[[Scene, Path], list[object]]] = {
-    "weights show": lambda _, p: ["weights", "show", p],
-    "weights convert": lambda s, p: ["weights", "convert", p, s.folder / "made.safetensors"],
-    "enhance": lambda s, p: [*s.arguments(weights=p)],
-}
-
 TRAINING_FILES: dict[str, Bad] = {
     "a class of Python": named("c.yaml", "name: !!python/name:os.system\n", "could not determine a constructor"),
     "a call of Python": named("c.yaml", "!!python/object/apply:os.system ['true']\n", "could not determine a constr"),
@@ -187,20 +151,6 @@ TRAINING_FILES: dict[str, Bad] = {
     "a day that is none": named("c.yaml", "name: 2001-99-99\n", "month must be in"),
     "a megabyte": named("c.yaml", "#" * 2**20, "it has more than 256 kB"),
     "escape codes": named("c.yaml", '"\\e]0;mine\\a": 1\n', r"\\x1b\]0;mine\\x07|missing"),
-}
-
-TAKING_TRAINING_FILES: dict[str, Callable[[Scene, Path], list[object]]] = {
-    "train": lambda s, p: ["train", p, "--data-root", s.folder, "-o", s.folder / "run"],
-    "validate": lambda s, p: [
-        "validate",
-        p,
-        "--data-root",
-        s.folder,
-        "--weights",
-        s.weights["image"],
-        "-o",
-        s.folder / "v",
-    ],
 }
 
 KINDS = (

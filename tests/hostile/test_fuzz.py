@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile.commands import COMMANDS
 from tests.hostile.mutants import SEEDS
 
 ROOT = Path(__file__).parents[2]
 
 #: mutants of a kind in the long run; of the kinds that are fetched a meeting takes ten times as long
 MANY = {"zip": 200, "tile": 200, "answer": 300}
+
+#: one for each way of reading a file; the others load libraries for seconds
+QUICK = ("enhance", "enhance --guide", "enhance --geometry", "prepare --terrain", "weights convert")
 
 
 def meet(folder: Path, kinds: str, seed: int, last: int, *, seconds: int) -> None:
@@ -33,7 +37,17 @@ def test_a_few_mutants_of_every_kind(tmp_path: Path) -> None:
     meet(tmp_path, ",".join(SEEDS), 1, 4, seconds=120)
 
 
+def test_a_few_mutants_for_commands(tmp_path: Path) -> None:
+    meet(tmp_path, ",".join(QUICK), 1, 3, seconds=240)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SEEDS)
 def test_many_mutants(tmp_path: Path, kind: str) -> None:
     meet(tmp_path, kind, int(os.environ.get("JSPSR_FUZZ_SEED", "2")), MANY.get(kind, 1500), seconds=1800)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_many_mutants_for_a_command(tmp_path: Path, command: str) -> None:
+    meet(tmp_path, command, int(os.environ.get("JSPSR_FUZZ_SEED", "2")), 200, seconds=3600)

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import pytest
 from tests.fetch.archive import BUCKETS, Handler, Server, save_tile, serving
 from tests.fetch.test_copernicus import inner
 from tests.test_enhance_command import Scene
+from tests.test_processes import heeds_signals
 from tests.torture.conftest import STRIPS
 from tests.torture.forked import Ended, Forks
 from tests.torture.moments import MOMENTS, dice, sending
@@ -84,6 +86,44 @@ def test_enhance(long: Scene, forks: Forks, number: signal.Signals) -> None:
         assert set(long.listing()) - before == {"out.tif"}
         long.output.unlink()
     assert len(hits) > min(5, MOMENTS // 4), hits  # moments of all kinds
+
+
+def run_anew(arguments: list[str], number: int, *, after: float | None = None) -> Ended:
+    """Run in a process that is not forked; the signal comes `after` seconds from when signals are heeded."""
+    command = [sys.executable, "-m", "jspsr_cli", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not heeds_signals(process.pid):
+            time.sleep(0.001)
+        begun = time.monotonic()
+        if after is not None:
+            time.sleep(after)
+            process.send_signal(number)
+        out, err = process.communicate(timeout=300)
+        return Ended(process.returncode, out, err, time.monotonic() - begun, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_from_the_first_moment(long: Scene, number: signal.Signals) -> None:
+    """Most of the time libraries are imported; until that is over nothing is begun, and nothing said."""
+    random, arguments = dice(f"first moment {number.name}"), long.arguments(*STRIPS)
+    before = set(long.listing())
+    whole = run_anew(arguments, number)
+    assert whole.code == 0, whole.err
+    content = long.output.read_bytes()
+    silent = 0
+    for _ in range(MOMENTS):
+        if long.output.exists():
+            assert long.output.read_bytes() == content
+            long.output.unlink()
+        ended = run_anew(arguments, number, after=random.uniform(0, whole.seconds))
+        if ended.code and ended.err:
+            check_ended(ended, number)
+        assert ended.code == 0 or (ended.code, ended.out) == (CODES[number], ""), ended.err
+        assert {Path(name).parts[0] for name in set(long.listing()) - before} <= {"out.tif", "out.tif.partial"}
+        silent += not ended.err
+    assert silent
+    assert run_anew(arguments, number).code == 0
+    assert long.output.read_bytes() == content
 
 
 def slowly(handler: Handler, content: bytes, first: int) -> None:
