@@ -68,7 +68,7 @@ def test_the_default_overlap() -> None:
     assert Lattice.of_share(128, 0.2) == Lattice(128, 32)  # rounded up to a multiple of 8
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(lattices(), st.integers(-500, 500), st.integers(1, 300), st.integers(-500, 500), st.integers(1, 300))
 def test_blending_gives_back_what_the_windows_agree_on(
     lattice: Lattice, top: int, height: int, left: int, width: int

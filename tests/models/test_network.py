@@ -128,18 +128,6 @@ def test_a_batch_is_its_windows() -> None:
     assert (together - alone).abs().max() < 1e-5
 
 
-def test_export() -> None:
-    network = JSPSR(num_feature=4).eval()
-    dem, guides = sources(("image",), batch=2)
-    eight = {2: torch.export.Dim("h", max=128) * 8, 3: torch.export.Dim("w", max=128) * 8}
-    free = {0: torch.export.Dim("batch", max=64)} | eight
-    exported = torch.export.export(network, (dem,), guides, dynamic_shapes={"dem": free, "image": free}).module()
-    for rows, columns, batch in ((16, 24, 2), (32, 16, 1), (40, 40, 3)):
-        dem, guides = sources(("image",), rows=rows, columns=columns, batch=batch)
-        with torch.inference_mode():
-            assert (exported(dem, **guides) - network(dem, **guides)).abs().max() < 1e-5
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_heights_stay_in_full_precision_under_autocast(dtype: torch.dtype) -> None:
     network = identity_checkpoint()
