@@ -50,7 +50,10 @@ demo: .venv/installed
 	$(BIN)/python examples/demo.py
 
 bench: .venv/installed
+	$(BIN)/python benchmarks/forward.py
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/others.py
+	$(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist demo

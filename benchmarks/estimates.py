@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run import measure
-from benchmarks.scene import GUIDE_METRES, make_dem, make_guide
+from benchmarks.processes import measure
+from benchmarks.scene import GUIDE_METRES, make_scene
 
 METRES = 8
 
@@ -33,12 +33,10 @@ save_network(JSPSR(inputs=("image",), num_feature=features), sys.argv[2], info)
 def compare(folder: Path, *, pixels: int, features: int, repeat: int) -> dict[str, Any]:
     """What was expected of a run, and what it was: medians of `repeat`, in turn; `pixels` of the output."""
     side = round(pixels * METRES / GUIDE_METRES)
-    dem, guide, weights = folder / f"dem-{side}.tif", folder / f"guide-{side}.tif", folder / f"{features}.safetensors"
-    if not guide.exists():
-        make_dem(dem, side=side)
-        make_guide(guide, side=side)
+    weights = folder / f"{features}.safetensors"
+    dem, guide = make_scene(folder, width=side, height=side)
     measure(["-c", MAKE_WEIGHTS, str(features), str(weights)])
-    command = ["-m", "jspsr_cli", "enhance", str(dem), "--guide", str(guide), "--weights", str(weights), "--json"]
+    command = ["-m", "jspsr_cli", "enhance", dem, "--guide", guide, "--weights", str(weights), "--json"]
     command += ["-o", str(folder / "out.tif"), "--overwrite", "--device", "cpu", "--quiet"]
     found = []
     for _ in range(repeat):

@@ -2,6 +2,7 @@
 
 python -m benchmarks.parts network DEM GUIDE WEIGHTS    the bare network, on all windows of the command
 python -m benchmarks.parts road DEM GUIDE WEIGHTS       everything but the network, stage by stage
+python -m benchmarks.parts first DEM GUIDE WEIGHTS      when the first windows are predicted
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -30,11 +31,12 @@ def timed(times: Times, stage: str) -> Iterator[None]:
 
 
 def network(dem: str, guide: str, weights: str) -> dict[str, Any]:
-    """Time the network on the very batches that the command gives it, prepared beforehand."""
+    """Time the network as `enhance` runs it on a CPU, on the very batches of the command, prepared beforehand."""
     import torch
 
     from jspsr_cli.pipeline import enhance
     from jspsr_models import load_network
+    from jspsr_models.inference import OnCpu
 
     times: Times = {}
     with timed(times, "loading"):
@@ -47,12 +49,12 @@ def network(dem: str, guide: str, weights: str) -> dict[str, Any]:
         return dem
 
     with tempfile.TemporaryDirectory() as folder:
-        enhance(dem, image=[guide], weights=(record, info), output=Path(folder) / "out.tif")
-    with torch.inference_mode():
-        loaded(batches[0][0], image=batches[0][1])  # the first call sets up threads and memory
-        with timed(times, "network"):
-            for heights, image in batches:
-                loaded(heights, image=image)
+        enhance(dem, image=[guide], weights=(record, info), output=Path(folder) / "out.tif", options=_on_cpu())
+    predict = OnCpu(loaded)
+    predict(batches[0][0], image=batches[0][1])  # the first call sets up threads and memory
+    with timed(times, "network"):
+        for heights, image in batches:
+            predict(heights, image=image)
     sizes = [len(heights) for heights, _ in batches]
     side = batches[0][0].shape[-1]
     shape = {"windows": sum(sizes), "batch": max(sizes), "window": side, "threads": torch.get_num_threads()}
@@ -93,10 +95,38 @@ def road(dem: str, guide: str, weights: str) -> dict[str, Any]:
         ):
             stack.enter_context(patch.object(target, name, replacement))
         stack.enter_context(timed(whole, "road"))
-        pipeline.enhance(dem, image=[guide], weights=(_identity, info), output=Path(folder) / "out.tif")
+        output = Path(folder) / "out.tif"
+        pipeline.enhance(dem, image=[guide], weights=(_identity, info), output=output, options=_on_cpu())
     stages = [times[stage] for stage in ("alignment", "writing", "conversion to COG")]
     wall, cpu = (whole["road"][i] - sum(stage[i] for stage in stages) for i in (0, 1))
     return {"times": {**times, "planning, windows, scaling, blending": (wall, cpu)}}
+
+
+def first(dem: str, guide: str, weights: str) -> dict[str, Any]:
+    """When the first batch of windows is predicted, in seconds since the epoch, and the CPU seconds until then.
+
+    The other batches are left.
+    """
+    from jspsr_cli.pipeline import enhance
+
+    reported: list[tuple[float, float]] = []
+
+    def progress(_share: float) -> None:
+        reported.append((time.time(), time.process_time()))
+        if len(reported) > 1:  # the first report comes before the first window
+            raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        output = Path(folder) / "out.tif"
+        enhance(dem, image=[guide], weights=weights, output=output, options=_on_cpu(), progress=progress)
+    at, cpu = reported[-1]
+    return {"at": at, "cpu": cpu}
+
+
+def _on_cpu() -> Any:
+    from jspsr_cli import EnhanceOptions
+
+    return EnhanceOptions(device="cpu")
 
 
 def _identity(dem: Any, **_: Any) -> Any:
@@ -114,4 +144,4 @@ def _timed_items(items: Iterable[T], times: Times, stage: str) -> Iterator[T]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"network": network, "road": road}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"network": network, "road": road, "first": first}[sys.argv[1]](*sys.argv[2:])))

@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,10 @@ class Place:
                     (errors.biased if biased else errors.plain).append(values - truth)
         return found
 
-    def enhanced(self, folder: Path, dem: FloatArray, canopy: Any, path: str, info: WeightsInfo) -> FloatArray:
-        """Heights that `enhance` makes."""
+    def enhanced(
+        self, folder: Path, dem: FloatArray, canopy: Any, path: str, info: WeightsInfo, **options: Any
+    ) -> FloatArray:
+        """Heights that `enhance` makes, with `options` beside its defaults."""
         files = [folder / name for name in ("dem.tif", "canopy.tif", "out.tif")]
         write_layer(files[0], dem.astype(np.float32), grid=self.grid, heights=True, tags={})
         if canopy is not None:
@@ -127,7 +129,7 @@ class Place:
             image=[self.image] if self.image and "image" in info.inputs else [],
             canopy=[files[1]] if canopy is not None else [],
             weights=path,
-            options=EnhanceOptions(like=str(files[0]), overwrite=True, water="network"),
+            options=EnhanceOptions(like=str(files[0]), overwrite=True, water="network", **options),
         )
         with rasterio.open(files[2]) as dataset:
             heights: FloatArray = dataset.read(1, masked=True).filled(np.nan)
@@ -190,17 +192,27 @@ def site(words: list[str], resolution: float) -> tuple[str, list[Place]]:
     return name, [Place(scene, ground.grid(resolution), known, extra.get("image"), "canopy" in extra)]
 
 
-def scenes(count: int, resolution: float, folder: Path, *, seed: int = SEED) -> Iterator[Place]:
-    """Simulated places, whose photos lie in `folder`."""
-    simulation = Simulation(seed=seed, resolution=resolution, size=SCENE)
+def scenes(
+    count: int, resolution: float, folder: Path, *, seed: int = SEED, size: int = SCENE, hill: float = 0.0
+) -> Iterator[Place]:
+    """Simulated places of `size` pixels on a round hill of `hill` metres, whose photos lie in `folder`."""
+    simulation = Simulation(seed=seed, resolution=resolution, size=size)
     for number in range(count):
         scene = simulation.scene(number)
+        scene = replace(scene, terrain=scene.terrain + np.float32(hill) * _round_hill(len(scene.terrain)))
         image = None
         if GUIDE_LAYERS["image"] in simulation.kinds:
             image = str(folder / f"{seed}_{number}.tif")
             layers = simulation.layers(scene, number, wanted=[GUIDE_LAYERS["image"]])
             write_layer(Path(image), layers[GUIDE_LAYERS["image"]], grid=scene.grid, heights=False, tags={})
-        yield Place(scene, scene.grid, np.ones((SCENE, SCENE), dtype=bool), image, True)
+        yield Place(scene, scene.grid, np.ones((size, size), dtype=bool), image, True)
+
+
+def _round_hill(side: int) -> FloatArray:
+    """A hill of 1 m (side, side), level at its top and around it."""
+    slope = np.sin(np.linspace(0, np.pi, side, dtype=np.float32)) ** 2
+    hill: FloatArray = np.outer(slope, slope)
+    return hill
 
 
 def said(line: dict[str, Any]) -> str:

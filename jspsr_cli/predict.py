@@ -129,7 +129,9 @@ class WindowPredictor:
         scale: HeightScale,
         device: torch.device,
         precision: Precision,
+        smaller: str = "a smaller --window",
     ) -> None:
+        """`smaller` is what to ask for where the device has no memory for one window."""
         dtype = DTYPES[precision]
         if device.type == "cpu" and dtype == torch.float16:
             raise InvalidOption("float16 is not for CPUs: use --precision float32 or bfloat16.")
@@ -137,6 +139,7 @@ class WindowPredictor:
         self.scale = scale
         self._device = device
         self._dtype = dtype
+        self._smaller = smaller
         self._most: int | None = None
         #: what "auto" came to
         self.precision = str(dtype).removeprefix("torch.")
@@ -165,7 +168,7 @@ class WindowPredictor:
             except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
                     raise PredictionFailed(
-                        "The device has not enough memory for one window: use a smaller --window, or --device cpu."
+                        f"The device has not enough memory for one window: use {self._smaller}, or --device cpu."
                     ) from error
                 self._most = len(batch) // 2
                 log.info("the device has no memory for %d windows at a time: %d from here on", len(batch), self._most)

@@ -30,6 +30,7 @@ from jspsr_cli.raster.landuse import classes_of, classes_of_stack
 from jspsr_cli.raster.mosaic import group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.raster.warp import Place, SourceBlock
 from jspsr_cli.raster.water import flat_water
 from tests.scenes import Array, cop30, terrain, utm, write_raster
 
@@ -79,6 +80,39 @@ def test_finer_heights_are_averaged(tmp_path: Path) -> None:
     layer = aligned(fine(tmp_path / "dem.tif", values, 2), grid_of(8, 10))
     expected = values.reshape(10, 4, 10, 4).mean(axis=(1, 3))
     assert layer.read(0, 0, 10, 10)[0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("across", "down"), [(1, 2), (4, 4), (5, 3)])
+def test_means_of_whole_pixels_are_those_of_gdal(across: int, down: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(across)
+    pixels = (300 + 100 * random.random((2, 60, 60))).astype(np.float32)
+    pixels[:, random.random((60, 60)) < 0.3] = np.nan
+    pixels[:, 20:40, 20:40] = np.nan
+    block = SourceBlock(pixels, UTM33, Affine(2, 0, WEST, 0, -2, NORTH), "fine.tif")
+    place = Place(UTM33, Affine(2 * across, 0, WEST + 6, 0, -2 * down, NORTH - 4), 8, 10)
+    means = block.means(place)
+    assert means is not None
+    assert np.isnan(means).any()
+    monkeypatch.setattr(SourceBlock, "means", lambda *_: None)
+    np.testing.assert_allclose(means, block.warp(place, Resampling.average), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(8, 0, WEST + 1, 0, -8, NORTH),  # halves of pixels
+        Affine(7, 0, WEST, 0, -8, NORTH),
+        Affine(8, 0.001, WEST, 0, -8, NORTH),
+        Affine(8, 0, WEST - 8, 0, -8, NORTH),  # beyond the edge
+        Affine(8, 0, WEST, 0, -8, NORTH - 16),
+        Affine(8, 0, WEST, 0, 8, NORTH - 96),  # south up
+    ],
+)
+def test_other_pixels_are_left_to_gdal(transform: Affine) -> None:
+    block = SourceBlock(np.ones((1, 48, 48), np.float32), UTM33, Affine(2, 0, WEST, 0, -2, NORTH), "fine.tif")
+    assert block.means(Place(UTM33, transform, 12, 12)) is None
+    assert block.means(Place(CRS.from_epsg(32632), Affine(8, 0, WEST, 0, -8, NORTH), 12, 12)) is None
+    assert block.means(Place(UTM33, Affine(8, 0, WEST, 0, -8, NORTH), 12, 12)) is not None
 
 
 def test_pixels_beyond_the_grid_are_real_ones(tmp_path: Path) -> None:

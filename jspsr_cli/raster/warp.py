@@ -5,12 +5,13 @@ transformation (0.125 source pixel) and the kernel scale, which it estimates for
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
@@ -46,6 +47,8 @@ class SourceBlock:
 
     def warp(self, place: Grid | Place, resampling: Resampling) -> FloatArray:
         """Sample to `place`; by a warped VRT, as `rasterio.warp.reproject` (1.4.4) takes no tolerance."""
+        if resampling is Resampling.average and (means := self.means(place)) is not None:
+            return means
         count, height, width = self.pixels.shape
         centre = None if place.crs == self.crs else self._seam()
         layout = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": "float32"}
@@ -64,6 +67,40 @@ class SourceBlock:
         except GDAL_ERRORS as error:
             raise ReadFailed(f"{self.path} cannot be warped to the target grid: {reason(error)}.") from error
         return values
+
+    def means(self, place: Grid | Place) -> FloatArray | None:
+        """Means over the source pixels in each pixel of `place`, NaN left out, where those are whole ones; else None.
+
+        GDAL's averaging comes to the same in several times the time.
+        """
+        whole = self._whole_pixels(place)
+        if whole is None:
+            return None
+        rows, columns = whole
+        part = self.pixels[:, rows, columns]
+        count, down, across = len(part), part.shape[1] // place.height, part.shape[2] // place.width
+
+        def total(values: NDArray[Any]) -> FloatArray:
+            along = values.reshape(count, place.height, down, -1).sum(axis=2, dtype=np.float64)
+            found: FloatArray = along.reshape(count, place.height, place.width, across).sum(axis=3)
+            return found
+
+        known = ~np.isnan(part)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where all are void
+            means = total(part) / (down * across) if known.all() else total(np.where(known, part, 0)) / total(known)
+        return means.astype(np.float32)
+
+    def _whole_pixels(self, place: Grid | Place) -> tuple[slice, slice] | None:
+        """Rows and columns under `place` where each of its pixels holds a whole number of pixels, all of them there."""
+        if place.crs != self.crs:
+            return None
+        onto = ~self.transform * place.transform
+        whole = Affine(round(onto.a), 0, round(onto.c), 0, round(onto.e), round(onto.f))
+        corners = ((0, 0), (place.width, 0), (place.width, place.height))
+        off = max(abs(a - b) for corner in corners for a, b in zip(onto * corner, whole * corner, strict=True))
+        (left, top), (right, bottom) = whole * corners[0], whole * corners[2]
+        inside = 0 <= left < right <= self.pixels.shape[2] and 0 <= top < bottom <= self.pixels.shape[1]
+        return (slice(int(top), int(bottom)), slice(int(left), int(right))) if inside and off <= TOLERANCE else None
 
     def _seam(self) -> float | None:
         """Longitude of the middle, if the pixels lie across the antimeridian."""

@@ -126,7 +126,8 @@ def _planned(config: TrainingConfig, *, weights: str, device: str, output: str |
     _check_weights(info, config)
     found = find_samples(config, config.valid_set, others=True)
     scale = HeightScale(*config.height_range)
-    predictor = WindowPredictor(network, scale=scale, device=where, precision="float32")
+    smaller = "a smaller patch_size in the training file"
+    predictor = WindowPredictor(network, scale=scale, device=where, precision="float32", smaller=smaller)
     folder = Path(output or Path("validation") / info.name)
     return Work(config, found, predictor, info, ValidationFolder(folder, made_of(config, info, found.samples)))
 
