@@ -67,7 +67,11 @@ class _Handler:
 
 def _again(number: int) -> None:
     time.sleep(_SOON)
-    signal.raise_signal(number)
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)  # to this thread it would not end what the main thread waits for
+    else:
+        signal.raise_signal(number)
 
 
 def _importing(frame: FrameType | None) -> str | None:

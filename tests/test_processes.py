@@ -116,14 +116,14 @@ def test_full_stdout_is_a_sentence() -> None:
     ("number", "code", "text"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
 def test_signals_in_an_import_wait_for_its_end(tmp_path: Path, number: int, code: int, text: str) -> None:
-    """Raised at once it would be taken for a missing module, as here, or printed and lost."""
+    """Raised at once it would be taken for a missing module, as here, or printed and lost; then it ends all waiting."""
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__init__.py").write_text(
         "try:\n    import pack.slow\nexcept BaseException:\n    raise ImportError('broken') from None\n"
     )
     slow = f"import os, time\nos.kill(os.getpid(), {number})\ntime.sleep(0.2)\nprint('whole')\n"
     (tmp_path / "pack" / "slow.py").write_text(slow)
-    done = run_dummy("import pack\ntry:\n    time.sleep(30)\nfinally:\n    print('closed')", cwd=tmp_path)
+    done = run_dummy("import pack\ntry:\n    time.sleep(90)\nfinally:\n    print('closed')", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (code, "whole\nclosed\n", f"jspsr: {text}\n")
 
 
