@@ -195,10 +195,15 @@ def site(words: list[str], resolution: float) -> tuple[str, list[Place]]:
 def scenes(
     count: int, resolution: float, folder: Path, *, seed: int = SEED, size: int = SCENE, hill: float = 0.0
 ) -> Iterator[Place]:
-    """Simulated places of `size` pixels on a round hill of `hill` metres, whose photos lie in `folder`."""
+    """Simulated places of `size` pixels on a round hill of `hill` metres, whose photos lie in `folder`.
+
+    With a hill those with water are left out: it would no longer be level.
+    """
     simulation = Simulation(seed=seed, resolution=resolution, size=size)
     for number in range(count):
         scene = simulation.scene(number)
+        if hill and scene.water.any():
+            continue
         scene = replace(scene, terrain=scene.terrain + np.float32(hill) * _round_hill(len(scene.terrain)))
         image = None
         if GUIDE_LAYERS["image"] in simulation.kinds:

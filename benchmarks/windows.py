@@ -10,7 +10,7 @@ simulated COP30, with a canopy map as wrong as the global one. Of scenes the out
 beyond them is mirrored, which few windows of a large raster see. `seams` is RMSE within 8 pixels of the middle of an
 overlap. `step` is how far the mean error of 32 x 4 pixels on one side of such a middle is from that on the other side,
 in the mean over all of them, less the same at lines halfway between. Larger scenes are gentler, as relief is that of a
-scene; `--hill` puts them on a hill.
+scene; `--hill` puts those without water on a hill.
 
 Cost: `enhance` in a process of its own on a generated scene, with an orthophoto and F = 8. `computed` are pixels
 computed for one that is written; `inside` is that far from all edges.
