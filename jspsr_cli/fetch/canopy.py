@@ -43,8 +43,9 @@ from jspsr_cli.raster.mosaic import Mosaic
 from jspsr_cli.raster.products import CANOPY, TILES_TAG
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.raster.warp import block_means
 from jspsr_cli.raster.writer import check_disk, check_geotiff, publish
-from jspsr_cli.types import BoolArray, Bounds, FloatArray, Progress
+from jspsr_cli.types import Bounds, FloatArray, Progress
 
 log = logging.getLogger(__name__)
 
@@ -245,16 +246,9 @@ def means(heights: FloatArray, factor: int) -> FloatArray:
     Voids (NaN, and what no tree reaches, such as an untagged 255) do not count; where a square has nothing else, its
     mean is NaN.
     """
+    known: FloatArray = np.where(heights <= MAX_CANOPY, heights, np.nan)
     rows, cols = (side // factor for side in heights.shape)
-    known = heights <= MAX_CANOPY
-
-    def sums(values: FloatArray | BoolArray) -> FloatArray:  # down the columns first: whole metres are exact in float32
-        down = values.reshape(rows, factor, -1).sum(axis=1, dtype=np.float32)
-        across: FloatArray = down.reshape(rows, cols, factor).sum(axis=2, dtype=np.float64)
-        return across
-
-    count, total = sums(known), sums(np.where(known, heights, np.float32(0)))
-    result: FloatArray = np.where(count, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    result: FloatArray = block_means(known[np.newaxis], height=rows, width=cols)[0]
     return result
 
 

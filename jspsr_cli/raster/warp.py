@@ -77,18 +77,7 @@ class SourceBlock:
         if whole is None:
             return None
         rows, columns = whole
-        part = self.pixels[:, rows, columns]
-        count, down, across = len(part), part.shape[1] // place.height, part.shape[2] // place.width
-
-        def total(values: NDArray[Any]) -> FloatArray:
-            along = values.reshape(count, place.height, down, -1).sum(axis=2, dtype=np.float64)
-            found: FloatArray = along.reshape(count, place.height, place.width, across).sum(axis=3)
-            return found
-
-        known = ~np.isnan(part)
-        with np.errstate(invalid="ignore"):  # 0 / 0 where all are void
-            means = total(part) / (down * across) if known.all() else total(np.where(known, part, 0)) / total(known)
-        return means.astype(np.float32)
+        return block_means(self.pixels[:, rows, columns], height=place.height, width=place.width)
 
     def _whole_pixels(self, place: Grid | Place) -> tuple[slice, slice] | None:
         """Rows and columns under `place` where each of its pixels holds a whole number of pixels, all of them there."""
@@ -109,6 +98,25 @@ class SourceBlock:
         _, height, width = self.pixels.shape
         lons = [(self.transform * corner)[0] for corner in ((0, 0), (width, 0), (0, height), (width, height))]
         return (min(lons) + max(lons)) / 2 if max(map(abs, lons)) > TURN / 2 else None
+
+
+def block_means(pixels: FloatArray, *, height: int, width: int) -> FloatArray:
+    """Means (bands, `height`, `width`) of equal blocks of `pixels` (bands, rows, columns), NaN left out."""
+    bands, rows, _ = pixels.shape
+
+    def totals(values: NDArray[Any]) -> FloatArray:
+        down = values.reshape(bands, height, rows // height, -1).sum(axis=2, dtype=np.float64)
+        across: FloatArray = down.reshape(bands, height, width, -1).sum(axis=3)
+        return across
+
+    known = ~np.isnan(pixels)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all are NaN
+        if known.all():
+            means = totals(pixels) / (pixels.size // (bands * height * width))
+        else:
+            means = totals(np.where(known, pixels, 0)) / totals(known)
+    found: FloatArray = means.astype(np.float32)
+    return found
 
 
 def _read_around(centre: float, warped: WarpedVRT) -> FloatArray:
