@@ -2,7 +2,7 @@
 
     python benchmarks/estimates.py [--pixels N]... [--features F]... [--threads N] [--repeat N] [--json]
 
-Each command runs in a process of its own, on generated scenes and networks with random weights. The time is that which
+Each command runs in a process of its own, on generated scenes, with weights that change nothing. The time is that which
 the run reports, so without the start of Python.
 """
 
@@ -14,29 +14,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import measure
+from benchmarks.processes import make_weights, measure
 from benchmarks.scene import GUIDE_METRES, make_scene
 
 METRES = 8
-
-MAKE_WEIGHTS = """
-import sys
-import torch
-from jspsr_models import JSPSR, WeightsInfo, save_network
-torch.manual_seed(1)
-features = int(sys.argv[1])
-info = WeightsInfo(name=f"random-{features}", sha256="", inputs=("image",), num_feature=features, resolution=8.0)
-save_network(JSPSR(inputs=("image",), num_feature=features), sys.argv[2], info)
-"""
 
 
 def compare(folder: Path, *, pixels: int, features: int, repeat: int) -> dict[str, Any]:
     """What was expected of a run, and what it was: medians of `repeat`, in turn; `pixels` of the output."""
     side = round(pixels * METRES / GUIDE_METRES)
-    weights = folder / f"{features}.safetensors"
+    weights = make_weights(folder, features)
     dem, guide = make_scene(folder, width=side, height=side)
-    measure(["-c", MAKE_WEIGHTS, str(features), str(weights)])
-    command = ["-m", "jspsr_cli", "enhance", dem, "--guide", guide, "--weights", str(weights), "--json"]
+    command = ["-m", "jspsr_cli", "enhance", dem, "--guide", guide, "--weights", weights, "--json"]
     command += ["-o", str(folder / "out.tif"), "--overwrite", "--device", "cpu", "--quiet"]
     found = []
     for _ in range(repeat):

@@ -143,6 +143,11 @@ def figures(error: FloatArray) -> dict[str, float]:
     return {**dict(zip(("rmse", "median", "nmad", "le95"), values, strict=True)), "pixels": error.size}
 
 
+def rms(values: FloatArray) -> float:
+    """Root of the mean square, NaN of nothing."""
+    return float(np.sqrt(np.mean(values.astype(np.float64) ** 2))) if values.size else float("nan")
+
+
 def block_rmse(error: FloatArray) -> list[float]:
     """RMSE of blocks in their order, NaN where too few pixels are valid."""
     found = []
@@ -150,7 +155,7 @@ def block_rmse(error: FloatArray) -> list[float]:
         for col in range(0, error.shape[1], BLOCK):
             part = error[row : row + BLOCK, col : col + BLOCK]
             part = part[np.isfinite(part)]
-            found.append(float(np.sqrt(np.mean(part**2))) if part.size >= LEAST else np.nan)
+            found.append(rms(part) if part.size >= LEAST else np.nan)
     return found
 
 

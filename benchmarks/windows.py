@@ -3,7 +3,7 @@
     python benchmarks/windows.py WEIGHTS... [--scenes N] [--hill METRES] [--site NAME TERRAIN SURFACE [canopy=FILE] ...]
     python benchmarks/windows.py --cost [--features F]... [--pixels N] [--batch N]
 
-Both take --window N and --overlap SHARE, several times each: all pairs that can be blended.
+Both take --window N and --overlap SHARE, several times each: all pairs of them.
 
 Heights: RMSE against the terrain in metres of simulated scenes that no weights have seen, and of real sites under a
 simulated COP30, with a canopy map as wrong as the global one. Of scenes the outer 64 pixels are not judged: what lies
@@ -27,8 +27,7 @@ import numpy as np
 
 from benchmarks.processes import machine, make_weights, measure, said
 from benchmarks.scene import make_scene
-from benchmarks.starters import Place, scenes, site
-from jspsr_cli.errors import InvalidOption
+from benchmarks.starters import Place, rms, scenes, site
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.simulate.canopymap import canopy_map
 from jspsr_cli.simulate.fields import stream
@@ -73,15 +72,9 @@ class Judged:
         self.near.append(error[np.isfinite(error) & at_seam])
 
     def __str__(self) -> str:
-        across, between = (np.concatenate(found) for found in (self.across, self.between))
+        errors, near, across, between = map(np.concatenate, (self.errors, self.near, self.across, self.between))
         step = across.mean() - between.mean() if across.size and between.size else np.nan
-        return f"RMSE {rms(self.errors):.4f} seams {rms(self.near):.4f} step {step:+.4f} over {across.size} of {LENGTH}"
-
-
-def rms(parts: list[FloatArray]) -> float:
-    """Root of the mean square of all of them, NaN of none."""
-    errors = np.concatenate(parts).astype(np.float64)
-    return float(np.sqrt(np.mean(errors**2))) if errors.size else float("nan")
+        return f"RMSE {rms(errors):.4f} seams {rms(near):.4f} step {step:+.4f} over {across.size} of {LENGTH}"
 
 
 def middles(lattice: Lattice, first: int, count: int) -> list[int]:
@@ -127,15 +120,9 @@ def judge(name: str, place: Place, weights: dict[str, WeightsInfo], asked: argpa
 
 
 def pairs(asked: argparse.Namespace) -> list[tuple[Lattice, float]]:
-    """Windows and shares of overlap that can be blended."""
-    found = []
-    for window in asked.window or WINDOWS:
-        for overlap in asked.overlap or OVERLAPS:
-            try:
-                found.append((Lattice.of_share(window, overlap), overlap))
-            except InvalidOption as error:
-                print(f"left out: {error}")
-    return found
+    """All windows with all shares of overlap."""
+    overlaps = asked.overlap or OVERLAPS
+    return [(Lattice.of_share(window, share), share) for window in asked.window or WINDOWS for share in overlaps]
 
 
 def inner(places: Iterable[Place]) -> Iterable[Place]:
