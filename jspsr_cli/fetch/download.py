@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from re import fullmatch, sub
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 import requests
@@ -40,6 +40,9 @@ LONGEST_SKIP = 256 * 2**20
 
 _CHUNK = 1 << 16
 
+# A size that a file can have: Python refuses to read a number of thousands of digits.
+_SIZE = r"\d{1,19}"
+
 # Answers that are worth asking again for: time-outs, too many requests. So are all from 500 on.
 _TRY_AGAIN = (408, 425, 429)
 
@@ -60,6 +63,15 @@ class _TryAgain(Exception):
         self.after = after
 
 
+class _Session(requests.Session):
+    """Follows no redirect: requests would read its body to the end, which it may not have."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """There is none."""
+        del resp
+        return None
+
+
 class Downloader:
     """Reads ranges of files of an archive at http(s) and file addresses, from any number of threads.
 
@@ -72,8 +84,7 @@ class Downloader:
         self.received = 0
         self._counting = threading.Lock()
         self._cancelled = threading.Event()
-        self._session = requests.Session()  # its adapters are for http and https: no redirect leads elsewhere
-        self._session.max_redirects = MAX_REDIRECTS
+        self._session = _Session()  # its adapters are for http and https: no redirect leads elsewhere
         self._session.headers.update({"User-Agent": f"jspsr/{__version__}", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
@@ -117,12 +128,7 @@ class Downloader:
         self._cancelled.wait(seconds)
 
     def _ask(self, address: str, start: int, length: int, *, name: str) -> Piece:
-        headers = {"Range": f"bytes={start}-{start + length - 1}"}
-        timeout = (CONNECT_TIMEOUT, READ_TIMEOUT)
-        with (
-            _faults(address, name=name),
-            self._session.get(address, headers=headers, stream=True, timeout=timeout) as response,
-        ):
+        with _faults(address, name=name), self._answer(address, start, length, name=name) as response:
             self._check_status(response, address, name=name)
             first, total = _placed(response, start)
             if start - first > LONGEST_SKIP:
@@ -135,6 +141,19 @@ class Downloader:
             if len(content) != expected:
                 raise _TryAgain(f"broke off after {len(content)} of {expected} bytes")
             return Piece(content, total)
+
+    def _answer(self, address: str, start: int, length: int, *, name: str) -> requests.Response:
+        """What answers at `address`, or where that leads."""
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
+        timeout = (CONNECT_TIMEOUT, READ_TIMEOUT)
+        for _ in range(1 + MAX_REDIRECTS):
+            response = self._session.get(address, headers=headers, timeout=timeout, stream=True)
+            if not response.is_redirect:
+                return response
+            with response:
+                self._body(response.raw, 0, _CHUNK, name=name)  # a connection that is read to its end serves again
+            address = urljoin(address, response.headers["Location"].encode("latin-1").decode())
+        raise requests.TooManyRedirects(f"it leads on more than {MAX_REDIRECTS} times")
 
     def _body(self, raw: urllib3.HTTPResponse, skip: int, length: int, *, name: str) -> bytes:
         """`length` bytes of a body after the first `skip`, fewer where it is shorter."""
@@ -196,7 +215,7 @@ def _faults(address: str, *, name: str) -> Iterator[None]:
                 "if a proxy has its own."
             ) from error
         raise _TryAgain(f"cannot be reached ({_cause(error)})") from error
-    except requests.RequestException as error:  # a redirect that leads nowhere, or to another kind of address
+    except (requests.RequestException, ValueError) as error:  # a redirect to nowhere, or to another kind of address
         raise FetchFailed(f"{name} cannot be fetched: {shown(address)} cannot be followed ({error}).") from error
 
 
@@ -213,8 +232,8 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int | None]:
     """Where in the file a body begins, and the size of the file if that is told; servers may ignore ranges."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    found = fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        return 0, int(length) if fullmatch(_SIZE, length) else None
+    found = fullmatch(rf"bytes ({_SIZE})-\d+/({_SIZE}|\*)", response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != start:
         raise _TryAgain("answers with other bytes than it was asked for")
     return start, None if found[2] == "*" else int(found[2])

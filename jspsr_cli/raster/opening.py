@@ -7,6 +7,10 @@ machine and any address, and these are read. See SECURITY.md.
 import math
 import os
 import re
+import warnings
+from collections.abc import Iterable
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +18,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import rasterio
 from rasterio.enums import Interleaving
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from jspsr_cli.errors import UnreadableRaster
+from jspsr_cli.raster.gdal import GDAL_ERRORS
 
 # Formats that hold their pixels themselves, by the endings of names that promise them. Whatever has another name is
 # left to GDAL with all its formats, also those of pointers (VRT, WMS, STAC ...): such names are their users' choice.
@@ -29,8 +35,14 @@ LARGEST_BLOCK = 2**29
 # A form of GDAL's that names a format itself, such as WMTS:https://..., but not a page of a TIFF; no Windows drive.
 _FORMAT_NAMED = re.compile(r"(?!GTIFF_)[A-Z][A-Z0-9_]+:|vrt:")
 
-# Where GDAL finds the file that holds the overviews of another, before the name of one beside it.
-_BESIDE = ":::BASE:::"
+# What GDAL adds to the name of a raster for its overviews and its mask, in any case, and to theirs.
+_SIDECAR = re.compile(r"(\.(ovr|msk))+")
+
+# Of a folder with more files (it says 1000) GDAL reads no list, and asks for these names alone.
+MOST_LISTED, _EXACT = 2000, (".ovr", ".OVR", ".msk", ".MSK")
+
+# Lets GDAL look at nothing but the file itself.
+_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
 def open_raster(path: str | Path, **options: Any) -> DatasetReader:
@@ -42,10 +54,11 @@ def open_raster(path: str | Path, **options: Any) -> DatasetReader:
     """
     name = str(path)
     driver = promised(name)
-    if driver:
-        _check_beside(name)
     try:
-        dataset = rasterio.open(name, **({"driver": driver} if driver else {}), **options)
+        beside = _sidecars(name) if driver else ()
+        _check_beside(beside or ())
+        with rasterio.Env(**_ALONE) if beside is None else nullcontext():
+            dataset = rasterio.open(name, **({"driver": driver} if driver else {}), **options)
     except UnicodeDecodeError as error:
         raise not_text(name) from error
     try:
@@ -65,33 +78,48 @@ def not_text(name: str) -> UnreadableRaster:
 
 def promised(path: str) -> str | None:
     """The format of the ending of `path`, if that is of one that holds its pixels itself."""
-    if _FORMAT_NAMED.match(path):
+    return None if _FORMAT_NAMED.match(path) else SELF_CONTAINED.get(ending_of(path))
+
+
+def ending_of(path: str) -> str:
+    """The ending of a path or URL in small letters, with its dot."""
+    return PurePosixPath(urlsplit(path).path if "://" in path else path).suffix.lower()
+
+
+def _sidecars(name: str) -> list[str] | None:
+    """Overviews and masks beside a raster; None where nobody can look: in archives, on servers, in closed folders."""
+    if not os.path.isfile(name):
         return None
-    place = urlsplit(path).path if "://" in path else path
-    return SELF_CONTAINED.get(PurePosixPath(place).suffix.lower())
+    folder, own = os.path.split(name)
+    try:
+        with os.scandir(folder or os.curdir) as entries:
+            names = [entry.name for entry in islice(entries, MOST_LISTED + 1)]
+    except OSError:
+        return None
+    if len(names) > MOST_LISTED:
+        found = [f"{name}{ending}" for ending in _EXACT if os.path.isfile(f"{name}{ending}")]
+        return found + [further for path in found for further in _sidecars(path) or ()]
+    beside = (entry for entry in names if entry.lower().startswith(own.lower()))
+    return [os.path.join(folder, entry) for entry in beside if _SIDECAR.fullmatch(entry.lower(), len(own.lower()))]
 
 
-def _check_beside(name: str) -> None:
-    """Raise UnreadableRaster where overviews or a mask beside a raster are no TIFF: GDAL would read a VRT there."""
-    for path in (f"{name}.ovr", f"{name}.msk"):
-        if os.path.isfile(path):  # Path's own raises where a name becomes too long for the file system
-            with open(path, "rb") as file:
-                start = file.read(2)
-            if start not in (b"II", b"MM"):
-                raise UnreadableRaster(f"{path} is no TIFF, as what GDAL keeps beside a raster is: remove it.")
+def _check_beside(sidecars: Iterable[str]) -> None:
+    """Raise UnreadableRaster where overviews or masks are no TIFF, as GDAL would read a VRT, or lead elsewhere."""
+    for path in sidecars:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # they lie where their raster does
+                dataset = rasterio.open(path, driver="GTiff")
+        except GDAL_ERRORS as error:
+            raise UnreadableRaster(f"{path} is no TIFF, as what GDAL keeps beside a raster is: remove it.") from error
+        with dataset:
+            _check_overviews(dataset, path)
 
 
 def check_opened(dataset: DatasetReader, name: str) -> None:
     """Raise UnreadableRaster where reading a raster would lead elsewhere or fill the memory; `name` is for messages."""
-    try:
-        overviews = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE", "")
-    except UnicodeDecodeError as error:
-        raise not_text(name) from error
-    if promised(name) and re.search(r"[/\\:]", overviews.removeprefix(_BESIDE)):
-        raise UnreadableRaster(
-            f"{name} says that its overviews lie in another place, {overviews:.80}, which is not read: write it "
-            "anew with gdal_translate."
-        )
+    if promised(name):
+        _check_overviews(dataset, name)
     if not dataset.count:
         return
     together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
@@ -102,3 +130,17 @@ def check_opened(dataset: DatasetReader, name: str) -> None:
             f"{name} is stored in blocks of {width} x {height} pixels, of which one takes {size / 1e6:,.0f} MB: "
             "write it anew with gdal_translate -co TILED=YES, unless it is damaged."
         )
+
+
+def _check_overviews(dataset: DatasetReader, name: str) -> None:
+    """Raise UnreadableRaster where a raster names the file that holds its overviews: any, of any format."""
+    try:
+        tags = dataset.tags(ns="OVERVIEWS")
+    except UnicodeDecodeError as error:
+        raise not_text(name) from error
+    for key, value in tags.items():
+        if key.upper() == "OVERVIEW_FILE":
+            raise UnreadableRaster(
+                f"{name} says that its overviews lie in another place, {value:.80}, which is not read: write it anew "
+                "with gdal_translate."
+            )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jspsr_cli.errors import InputError
+from jspsr_cli.raster.opening import ending_of
 
 # What files begin with, by the endings of their names; whatever has another name is left to GDAL with all its formats.
 BEGINNINGS: dict[str, tuple[bytes, ...]] = {
@@ -33,9 +34,13 @@ _START = re.compile(r"[\s\x1e]*")
 
 
 def check_vector(path: str) -> None:
-    """Raise InputError where a local file is not what its name promises, or leads to another file or address."""
-    ending, file = Path(path).suffix.lower(), Path(path)
-    if ending not in BEGINNINGS or not file.is_file():
+    """Raise InputError where a file is not what its name promises, or leads to another file or address."""
+    ending, file = ending_of(path), Path(path)
+    if ending not in BEGINNINGS:
+        return
+    if "://" in path or path.startswith("/vsi"):
+        raise InputError(f"{path} cannot be looked into before it is read: fetch it, or unpack it, to a local file.")
+    if not file.is_file():
         return
     try:
         with file.open("rb") as content:

@@ -79,10 +79,27 @@ def _opener() -> urllib.request.OpenerDirector:
     opener = web.OpenerDirector()
     for handler in (
         web.ProxyHandler, web.UnknownHandler, web.HTTPHandler, web.HTTPSHandler, web.HTTPDefaultErrorHandler,
-        web.HTTPRedirectHandler, web.HTTPErrorProcessor,
+        _Redirects, web.HTTPErrorProcessor,
     ):  # fmt: skip
         opener.add_handler(handler())
     return opener
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """urllib's, but that it would read the body of a redirect to its end, which it may not have."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """As urllib's."""
+        fp.close()
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _check_type(content_type: str, url: str) -> None:

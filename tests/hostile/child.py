@@ -95,6 +95,18 @@ def answer(path: Path) -> None:
             thread.join()
 
 
+def stay_here() -> None:
+    """Look up no address but this machine's: a redirect may lead to any."""
+    look_up = socket.getaddrinfo
+
+    def local(host: Any, *more: Any, **options: Any) -> Any:
+        if host != "127.0.0.1":
+            raise socket.gaierror(socket.EAI_NONAME, "not looked up")
+        return look_up(host, *more, **options)
+
+    socket.getaddrinfo = local
+
+
 def _answer(listener: socket.socket, content: bytes, done: threading.Event) -> None:
     while not done.is_set():
         with suppress(OSError):  # nobody asks, or who asked is gone
@@ -109,6 +121,7 @@ MEETINGS: dict[str, Callable[[Path], Any]] = {
     "tif": raster, "dem": raster, "dtm": raster, "canopy": raster,
     "pt": load_network, "legacy": load_network, "safetensors": load_network,
     "yaml": read_config, "geojson": lambda path: read_area(str(path)), "zip": zipped, "tile": tile, "answer": answer,
+    "redirect": answer,
 }  # fmt: skip
 
 ENDINGS = {"dem": "tif", "dtm": "tif", "canopy": "tif", "legacy": "pt", "tile": "tif"}
@@ -151,8 +164,8 @@ def no_writing_outside(folder: Path) -> Iterator[list[str]]:
     def look(event: str, details: tuple[Any, ...]) -> None:
         if not watching or event not in ("open", "os.rename", "os.mkdir", "os.remove"):
             return
-        path, mode = details[0], details[1] if event == "open" else "w"
-        writes = isinstance(mode, str) and set(mode) & set("wax+")
+        path, mode, flags = details if event == "open" else (details[0], "w", 0)
+        writes = set(mode) & set("wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         if writes and isinstance(path, str | os.PathLike) and not os.path.abspath(path).startswith(allowed):
             found.append(f"{event} {path}")
 
@@ -179,6 +192,7 @@ def main(root: Path, names: list[str], seed: int, first: int, last: int) -> int:
     os.environ.update(JSPSR_CACHE=str(root / "cache"), TMPDIR=str(root / "temporary"), no_proxy="*")
     (root / "temporary").mkdir()
     tempfile.tempdir = None  # looks again
+    stay_here()
     download.FIRST_WAIT, download.READ_TIMEOUT, download.ATTEMPTS = 0.001, 2.0, 2
     if set(names) & set(COMMANDS):
         commands.shared(root)

@@ -139,9 +139,13 @@ def _answer(_folder: Path) -> bytes:
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + bytes(16)
 
 
+def _redirect(_folder: Path) -> bytes:
+    return b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 16\r\nConnection: close\r\n\r\n" + bytes(16)
+
+
 #: the whole file that mutants of a kind are made of
 SEEDS: dict[str, Callable[[Path], bytes]] = {
     "tif": _tiff, "dem": _dem, "dtm": _dtm, "canopy": _canopy,
     "pt": _pt, "legacy": _legacy, "safetensors": _safetensors, "yaml": _yaml,
-    "geojson": _geojson, "zip": _zip, "tile": _tile, "answer": _answer,
+    "geojson": _geojson, "zip": _zip, "tile": _tile, "answer": _answer, "redirect": _redirect,
 }  # fmt: skip

@@ -4,6 +4,8 @@ Nothing is written, and no address is asked.
 """
 
 import json
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from pathlib import Path
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 import rasterio
 
+from jspsr_cli.errors import UnreadableRaster
+from jspsr_cli.raster import opening
+from jspsr_cli.raster.sources import inspect_raster
 from tests.hostile import files
 from tests.hostile.files import listening
 from tests.hostile.taking import TAKING_POLYGONS, TAKING_RASTERS, TAKING_TRAINING_FILES, TAKING_WEIGHTS
@@ -52,11 +57,32 @@ def led(scene: Scene, address: str) -> Path:
     return path
 
 
-def beside(scene: Scene, address: str) -> Path:
-    """A guide with a VRT in the place of its overviews."""
-    path = scene.raster("bad.tif", bands=3)
-    path.with_name("bad.tif.ovr").write_text(files.vrt(f"/vsicurl/{address}/o.tif", scene.guide))
-    return path
+def beside(*endings: str, start: str = "") -> Callable[[Scene, str], Path]:
+    """A guide, and beside it plain TIFFs and last, in the place of overviews or a mask, a VRT after `start`."""
+
+    def make(scene: Scene, address: str) -> Path:
+        path = scene.raster("bad.tif", bands=3)
+        for ending in endings[:-1]:
+            shutil.copy(scene.guide, f"{path}{ending}")
+        last = path.with_name(f"{path.name}{endings[-1]}")
+        last.write_text(start + files.vrt(f"/vsicurl/{address}/o.tif", scene.guide))
+        return path
+
+    return make
+
+
+def stated(ending: str, key: str, value: str) -> Callable[[Scene, str], Path]:
+    """A guide with metadata beside it, or beside its mask, that say where overviews are; a VRT lies there, too."""
+
+    def make(scene: Scene, address: str) -> Path:
+        path = scene.raster("bad.tif", bands=3)
+        shutil.copy(scene.guide, f"{path}.msk") if ending else None
+        path.with_name("o.tif").write_text(files.vrt(f"/vsicurl/{address}/o.tif", scene.guide))
+        text = f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="{key}">{value}</MDI></Metadata></PAMDataset>'
+        path.with_name(f"{path.name}{ending}.aux.xml").write_text(text)
+        return path
+
+    return make
 
 
 WMS = "<GDAL_WMS><Service name='TMS'><ServerUrl>{}/${{z}}</ServerUrl></Service></GDAL_WMS>"
@@ -74,7 +100,14 @@ RASTERS: dict[str, Bad] = {
     "one tile": named("bad.tif", files.tiff(60_000, 60_000, tile=60_000), "blocks of 60000 x 60000 pixels"),
     "65535 bands": named("bad.tif", files.tiff(30_000, 30_000, bands=65_535), "blocks of 30000 x 1 pixels"),
     "half a header": named("bad.tif", files.tiff(100, 100)[:70], "bad.tif cannot be read as a raster"),
-    "overviews are a VRT": (beside, "bad.tif.ovr is no TIFF.*remove it"),
+    "overviews are a VRT": (beside(".ovr"), "bad.tif.ovr is no TIFF.*remove it"),
+    "overviews are a VRT in capitals": (beside(".Ovr"), "bad.tif.Ovr is no TIFF.*remove it"),
+    "overviews begin like a TIFF": (beside(".ovr", start="II"), "bad.tif.ovr is no TIFF.*remove it"),
+    "overviews of overviews": (beside(".ovr", ".ovr.ovr"), "bad.tif.ovr.ovr is no TIFF.*remove it"),
+    "a mask in capitals": (beside(".MSK"), "bad.tif.MSK is no TIFF.*remove it"),
+    "overviews stated in small letters": (stated("", "overview_file", "/etc/o.tif"), "bad.tif says that its overviews"),
+    "overviews beside": (stated("", "OVERVIEW_FILE", ":::BASE:::o.tif"), "bad.tif says that its overviews"),
+    "overviews of a mask": (stated(".msk", "OVERVIEW_FILE", "/etc/o.tif"), "bad.tif.msk says that its overviews"),
 }
 
 NOT_ITSELF = "cannot be read as a vector file: it is not what its name says"
@@ -183,4 +216,42 @@ def test_bad_input(scene: Scene, web: tuple[str, list[str]], row: str) -> None:
     before = {name: what for name, what in scene.listing().items() if not name.startswith("cache")}
     check(invoke(arguments), sentence)
     assert {name: what for name, what in scene.listing().items() if not name.startswith("cache")} == before
+    assert asked == []
+
+
+def test_what_lies_beside_a_raster_among_many_files(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their list is too long to be read for each raster of a mosaic."""
+    monkeypatch.setattr(opening, "MOST_LISTED", 2)
+    for endings in ((".OVR",), (".msk",), (".ovr", ".ovr.ovr")):
+        path = beside(*endings)(scene, "x")
+        with pytest.raises(UnreadableRaster, match=rf"bad\.tif{endings[-1]} is no TIFF"):
+            inspect_raster(str(path))
+        for ending in endings:
+            path.with_name(path.name + ending).unlink()
+    assert inspect_raster(str(path)).width
+
+
+def test_what_lies_beside_a_raster_in_an_archive_is_not_read(scene: Scene, web: tuple[str, list[str]]) -> None:
+    """Nor on a server: GDAL would look for it there by itself."""
+    address, asked = web
+    path = beside(".ovr", ".msk")(scene, address)
+    archive = scene.folder / "bad.zip"
+    with zipfile.ZipFile(archive, "w") as content:
+        for name in ("bad.tif", "bad.tif.ovr", "bad.tif.msk"):
+            content.write(scene.folder / name, name)
+    found = inspect_raster(f"/vsizip/{archive}/bad.tif")
+    assert (found.overviews, found.masked) == ((), False)
+    assert found.width == inspect_raster(str(scene.guide)).width
+    with pytest.raises(UnreadableRaster):
+        inspect_raster(str(path))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "name", ["{web}/x.geojson", "{web}/x.json?a=1", "/vsicurl/{web}/x.gpkg", "/vsizip/x.zip/x.shp"]
+)
+def test_polygons_that_cannot_be_looked_into(scene: Scene, web: tuple[str, list[str]], name: str) -> None:
+    """A server may send an OGR VRT that reads a local file in the place of any of them."""
+    address, asked = web
+    check(invoke([str(a) for a in scene.arguments("--geometry", name.format(web=address))]), "cannot be looked into")
     assert asked == []

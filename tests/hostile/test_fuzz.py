@@ -13,7 +13,7 @@ from tests.hostile.mutants import SEEDS
 ROOT = Path(__file__).parents[2]
 
 #: mutants of a kind in the long run; of the kinds that are fetched a meeting takes ten times as long
-MANY = {"zip": 200, "tile": 200, "answer": 300}
+MANY = {"zip": 200, "tile": 200, "answer": 300, "redirect": 300}
 
 #: one for each way of reading a file; the others load libraries for seconds
 QUICK = ("enhance", "enhance --guide", "enhance --geometry", "prepare --terrain", "weights convert")

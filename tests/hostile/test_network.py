@@ -11,7 +11,7 @@ from jspsr_cli.fetch.fabdem import fetch_fabdem
 from jspsr_cli.fetch.request import FabdemOptions
 from jspsr_models.errors import DownloadFailed
 from jspsr_models.weights import pull
-from tests.fetch.archive import BUCKETS, Server, redirect, save_tile, serving, tile_name
+from tests.fetch.archive import BUCKETS, Handler, Server, redirect, save_tile, serving, tile_name
 from tests.fetch.conftest import CORNER, Fetch, archive, fetch, server
 from tests.fetch.others import save_block
 from tests.hostile.files import ESCAPES, listening, vrt
@@ -27,7 +27,18 @@ def web() -> Iterator[tuple[str, list[str]]]:
         yield found
 
 
-@pytest.mark.parametrize("to", ["file:///etc/passwd", "ftp://127.0.0.1:9/x", "gopher://127.0.0.1:9/x", "/loop"])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1:9/x",
+        "gopher://127.0.0.1:9/x",
+        "/loop",
+        "http://[",
+        "http://a:99999/",
+        "\xff",
+    ],
+)
 def test_a_mirror_that_sends_elsewhere(fetch: Fetch, server: Server, tmp_path: Path, to: str) -> None:
     server.always = redirect(to)
     with pytest.raises(FetchFailed, match="cannot be followed"):
@@ -44,6 +55,28 @@ def test_a_mirror_of_weights_that_sends_elsewhere(
     with pytest.raises(DownloadFailed, match=r"answers 302|could not be downloaded \(unknown url type"):
         pull("jspsr-8m-image")
     assert not list((tmp_path / "cache" / "weights").iterdir())
+
+
+@pytest.mark.parametrize("what", ["tile", "weights"])
+def test_a_redirect_without_end_is_not_read(
+    fetch: Fetch, server: Server, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Its body would fill the memory, for as long as the server goes on."""
+    taken: list[str] = []
+
+    def endless(handler: Handler, _content: bytes, _first: int) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /loop\r\n\r\n")
+        for _ in range(64):
+            handler.wfile.write(bytes(2**20))  # fails when nobody reads any more
+        taken.append(handler.path)
+
+    server.always = endless
+    monkeypatch.setenv("JSPSR_WEIGHTS_URL", f"{server.url}/{{id}}")
+    with pytest.raises((FetchFailed, DownloadFailed), match=r"cannot be followed|answers 302"):
+        fetch(CORNER) if what == "tile" else pull("jspsr-8m-image")
+    assert server.requests
+    assert taken == []
 
 
 def hostile(tmp_path: Path, spoil: Callable[[Path], object]) -> Path:
