@@ -16,6 +16,11 @@ LOCK = "jspsr.lock"
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
+def lock_on(path: Path) -> FileLock:
+    """The system's lock on a file; acquiring raises OSError where there is none: a file outlives a killed process."""
+    return FileLock(path, fallback_to_soft=False)
+
+
 def take_lock(folder: Path, *, busy: Callable[[], JspsrError]) -> FileLock:
     """Lock `folder`, which exists, and return the lock, to be released. On failure an empty folder is removed.
 
@@ -23,19 +28,19 @@ def take_lock(folder: Path, *, busy: Callable[[], JspsrError]) -> FileLock:
         JspsrError: what `busy` returns, where another process has the lock.
         OutputNotWritable: the folder cannot be written to, or its file system has no locks.
     """
-    lock = FileLock(folder / LOCK)
+    lock = lock_on(folder / LOCK)
     ours = False
     try:
         ours = not (folder / LOCK).exists()
         lock.acquire(blocking=False)
     except Timeout as error:
         raise busy() from error
-    except (NotImplementedError, OSError) as error:
+    except OSError as error:
         with suppress(OSError):
             if ours:
                 (folder / LOCK).unlink(missing_ok=True)
             folder.rmdir()
-        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+        if error.errno in NO_LOCKS:
             raise OutputNotWritable(f"The file system of {folder} has no locks: write to another.") from error
         raise not_writable(folder, error) from error
     return lock

@@ -29,6 +29,9 @@ CPU_WINDOWS = range(4, 17)
 # Heights are float32 in all of them. `auto` is float32 as long as nothing faster is harmless.
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+# What torch says for want of memory on an Apple GPU, for which it has no class.
+MPS_IS_FULL = "MPS backend out of memory"
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -165,7 +168,9 @@ class WindowPredictor:
             batch = left[: self._most]
             try:
                 done.extend(self._scaled_heights(batch))
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not (isinstance(error, torch.OutOfMemoryError) or MPS_IS_FULL in str(error)):
+                    raise
                 if len(batch) == 1:
                     raise PredictionFailed(
                         f"The device has not enough memory for one window: use {self._smaller}, or --device cpu."

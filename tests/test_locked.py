@@ -1,10 +1,12 @@
 import errno
+import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from jspsr_cli.errors import OtherWork, OutputNotWritable
+from jspsr_cli.fetch.cache import Cache
 from jspsr_cli.locked import LOCK, locked, take_lock
 
 
@@ -40,7 +42,7 @@ def test_what_the_block_raises_leaves_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (NotImplementedError("flock"), "has no locks: write to another"),
+        (OSError(errno.ENOSYS, "Function not implemented"), "has no locks: write to another"),
         (OSError(errno.ENOLCK, "No locks available"), "has no locks: write to another"),
         (OSError(errno.EOPNOTSUPP, "Operation not supported"), "has no locks: write to another"),
         (PermissionError(errno.EACCES, "Permission denied"), "cannot be written: Permission denied"),
@@ -65,3 +67,19 @@ def test_a_folder_that_cannot_be_locked_is_left_as_it_was(
         take_lock(folder, busy=busy)
     assert folder.exists() == bool(before)
     assert not before or {path.name for path in folder.iterdir()} == set(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
+def test_a_file_does_not_stand_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stay behind a process that is killed."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(OutputNotWritable, match="has no locks"):
+        take_lock(tmp_path / "folder", busy=busy)
+    with pytest.raises(OutputNotWritable, match=r"cache .* Function not implemented: set JSPSR_CACHE"):
+        Cache(tmp_path, limit=1)
+    assert not (tmp_path / "folder").exists()

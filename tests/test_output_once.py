@@ -18,6 +18,8 @@ from matplotlib.image import imsave
 from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import JspsrError, OutputExists, OutputNotWritable, PredictionFailed, ReadFailed
+from jspsr_cli.raster.grid import Grid
+from jspsr_cli.raster.writer import is_output_of
 from jspsr_cli.request import EnhanceOptions
 from tests.scenes import damaged
 from tests.test_output import CRS, LONG_AGO, NORTH, WEST, Job, dem_at, old_job
@@ -213,6 +215,24 @@ def refuses(job: Job, **info: Any) -> None:
 def test_a_picture_of_that_name_is_refused_without_a_warning_of_rasterio(job: Job) -> None:
     imsave(job.output, np.zeros((4, 4, 3), dtype=np.uint8), format="png")
     refuses(job)
+
+
+def test_a_file_whose_crs_has_a_name_in_no_utf8_needs_overwrite(job: Job) -> None:
+    wkt = rasterio.CRS.from_proj4("+proj=lcc +lat_1=41 +lat_2=44").to_wkt().replace("unknown", "Zz", 1)
+    place = {"crs": wkt, "transform": rasterio.Affine(8, 0, WEST, 0, -8, NORTH), "width": 4, "height": 4}
+    with rasterio.open(job.output, "w", driver="GTiff", dtype="uint8", count=1, **place) as dataset:
+        dataset.write(np.zeros((1, 4, 4), dtype=np.uint8))
+    job.output.write_bytes(job.output.read_bytes().replace(b"Zz", b"\xff\xfe"))
+    refuses(job)
+
+
+def test_an_output_of_files_that_are_gone_is_made_anew(job: Job) -> None:
+    """Not an error: what vanished while it was worked on was read before."""
+    job.run()
+    with rasterio.open(job.output) as dataset:
+        grid = Grid(dataset.crs, dataset.transform, dataset.width, dataset.height)
+    assert is_output_of(job.output, grid, {}, made_of=[str(job.dem)])
+    assert not is_output_of(job.output, grid, {}, made_of=[str(job.dem), str(job.dem.with_name("gone.tif"))])
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -14,13 +14,14 @@ from jspsr_cli.scaling import HeightScale
 class Device:
     """A network that returns its DEM, on a device with memory for `most` windows."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, error: type[RuntimeError] = torch.OutOfMemoryError, says: str = "no memory") -> None:
         self.most, self.asked = most, list[int]()
+        self.error, self.says = error, says
 
     def __call__(self, dem: torch.Tensor, **_guides: Any) -> torch.Tensor:
         self.asked.append(len(dem))
         if len(dem) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error(self.says)
         return dem
 
 
@@ -35,8 +36,15 @@ def windows(count: int) -> list[WindowInput]:
     ]
 
 
-def test_batches_become_smaller_where_memory_ends() -> None:
-    network = Device(most=3)
+FULL = (
+    (torch.OutOfMemoryError, "CUDA out of memory"),
+    (RuntimeError, "MPS backend out of memory (MPS allocated: 1 GB)"),
+)
+
+
+@pytest.mark.parametrize(("error", "says"), FULL)
+def test_batches_become_smaller_where_memory_ends(error: type[RuntimeError], says: str) -> None:
+    network = Device(3, error, says)
     known = predictor(network)
     found = known.heights(windows(10))
     assert [round(float(heights.mean())) for heights in found] == [100 + col for col in range(10)]
@@ -48,6 +56,11 @@ def test_batches_become_smaller_where_memory_ends() -> None:
 def test_a_window_that_does_not_fit_alone_ends_the_work() -> None:
     with pytest.raises(PredictionFailed, match=r"not enough memory for one window: use a smaller --window"):
         predictor(Device(most=0)).heights(windows(2))
+
+
+def test_other_errors_are_raised_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        predictor(Device(3, RuntimeError, "shapes do not fit")).heights(windows(10))
 
 
 @pytest.mark.parametrize(("threads", "at_a_time"), [(1, 4), (4, 4), (6, 6), (64, 16)])

@@ -288,7 +288,7 @@ def test_unfinished_work_of_another_command_outlives_that(job: Job) -> None:
 
 def test_a_file_system_without_locks_is_said(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     def acquire(*_: Any, **__: Any) -> None:
-        raise NotImplementedError("FileSystem does not appear to support flock")
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(FileLock, "acquire", acquire)
     with pytest.raises(OutputNotWritable, match="has no locks"):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from jspsr_cli.errors import FetchFailed, OutputNotWritable
+from jspsr_cli.locked import lock_on
 from jspsr_models.files import appearing
 from jspsr_models.registry import CACHE_VARIABLE, weights_dir
 
@@ -34,20 +35,21 @@ class Cache:
 
     A piece appears whole, with the digest that it is checked by when it is read; what is damaged, or was removed by
     another process, is not there. Those least recently used make room: `trim` takes the folder below `limit` bytes.
+    Where that is None nothing is kept, and what is there is left alone.
 
     Raises:
         OutputNotWritable: the folder cannot be made, or its file system has no locks.
     """
 
-    def __init__(self, folder: Path, *, limit: int) -> None:
+    def __init__(self, folder: Path, *, limit: int | None) -> None:
         self._pieces, self._locks, self._limit = folder / "pieces", folder / "locks", limit
         try:
             for path in (self._pieces, self._locks):
                 path.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._locks / "test.lock"):
+            with lock_on(self._locks / "test.lock"):
                 pass
-        except (OSError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or error
+        except OSError as error:
+            why = error.strerror or error
             raise OutputNotWritable(f"The cache {folder} cannot be written: {why}: set {CACHE_VARIABLE}.") from error
 
     def get(self, key: str) -> bytes | None:
@@ -57,9 +59,10 @@ class Cache:
         path = self._pieces / key
         try:
             held = path.read_bytes()
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # another's, or removed by now
+            os.utime(path)
         content = held[_DIGEST:]
         if hashlib.sha256(content).digest() == held[:_DIGEST]:
             return content
@@ -84,7 +87,7 @@ class Cache:
     @contextmanager
     def locked(self, key: str, *, cancelled: Callable[[], bool]) -> Iterator[None]:
         """Let one process, and one thread of it, at a time work on `key`; raises FetchFailed once `cancelled`."""
-        lock = FileLock(self._locks / f"{key.replace('/', '.')}.lock")
+        lock = lock_on(self._locks / f"{key.replace('/', '.')}.lock")
         while not lock.is_locked:
             if cancelled():
                 raise FetchFailed(f"{key} is no longer wanted.")
@@ -97,20 +100,21 @@ class Cache:
 
     def trim(self) -> None:
         """Remove what was not used for longest until the rest is within the limit, unless another process does."""
-        with suppress(Timeout), FileLock(self._locks / "trim.lock", blocking=False):
+        if self._limit is None:
+            return
+        with suppress(Timeout), lock_on(self._locks / "trim.lock").acquire(blocking=False):
             kept, size, now = [], 0, time.time()
-            for path in self._pieces.rglob("*"):
-                with suppress(OSError):
-                    status = path.stat()
-                    if path.is_dir():
-                        continue
-                    if path.suffix == ".part" and abs(now - status.st_mtime) > _STALE:
-                        path.unlink()
-                        continue
-                    # One from the future would outlast all that is fetched from now on: it goes first.
-                    used = 0.0 if status.st_mtime > now + _STALE else status.st_mtime
-                    kept.append((used, status.st_size, path))
-                    size += status.st_size
+            for folder, _, names in os.walk(self._pieces):  # which does not mind that others remove folders meanwhile
+                for path in (Path(folder, name) for name in names):
+                    with suppress(OSError):
+                        status = path.stat()
+                        if path.suffix == ".part" and abs(now - status.st_mtime) > _STALE:
+                            path.unlink()
+                            continue
+                        # One from the future would outlast all that is fetched from now on: it goes first.
+                        used = 0.0 if status.st_mtime > now + _STALE else status.st_mtime
+                        kept.append((used, status.st_size, path))
+                        size += status.st_size
             for _, length, path in sorted(kept):
                 if size <= self._limit:
                     return

@@ -56,7 +56,7 @@ class Store(ABC, Generic[Job]):
         self.downloader = Downloader(origin=self.origin, connections=CONNECTIONS)
         self.source = source
         self.folder = fetched_dir()
-        self.cache = Cache(self.folder, limit=0 if source.startswith("file:") else int(cache_size * GIGABYTE))
+        self.cache = Cache(self.folder, limit=None if source.startswith("file:") else int(cache_size * GIGABYTE))
         self._pieces = PieceReader(self.downloader, self.cache)
 
     @property

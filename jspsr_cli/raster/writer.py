@@ -174,17 +174,17 @@ def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: 
         with dataset:
             place = (dataset.crs, dataset.transform, dataset.width, dataset.height)
             found = dataset.tags()
-    except GDAL_ERRORS:
+        made = output.stat().st_mtime
+        younger = all(os.stat(path).st_mtime <= made for path in made_of)
+    except GDAL_ERRORS:  # also where a file is gone by now
         return False
-    made = output.stat().st_mtime
+    except UnicodeDecodeError:  # of the name of a CRS
+        return False
     same = place == (grid.crs, grid.transform, grid.width, grid.height)
-    younger = all(os.stat(path).st_mtime <= made for path in made_of)
     return same and younger and all(found.get(key) == value for key, value in tags.items())
 
 
-def publish(
-    rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str], title: str = "bare-earth elevation"
-) -> None:
+def publish(rows: Path, grid: Grid, output: Path, *, tags: Mapping[str, str], title: str) -> None:
     """Make the COG of `rows`, all float32 rows of `grid` in a file, and give it its name; `title` is what they are.
 
     Raises as `publish_all`.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,31 @@ def test_nothing_is_kept_without_room(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=0)
     cache.put("a", b"a")
     assert (cache.get("a"), pieces(tmp_path)) == (None, [])
+
+
+def test_what_others_kept_is_left_alone_where_nothing_is_kept(cache: Cache, tmp_path: Path) -> None:
+    """A mirror on this disk is no reason to empty the cache of the archives that are far away."""
+    cache.put("a", b"a")
+    local = Cache(tmp_path, limit=None)
+    local.put("b", b"b")
+    local.trim()
+    assert (local.get("a"), cache.get("a"), cache.get("b")) == (None, b"a", None)
+
+
+def test_folders_that_vanish_while_room_is_made(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process forgets a tile that came damaged."""
+    for key in ("a/1", "b/1", "c/1"):
+        cache.put(key, bytes(6000))
+    scan, folder = os.scandir, tmp_path / "pieces"
+
+    def scandir(path: Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path) != folder and (folder / "b").exists():
+            (folder / "b").rename(tmp_path / "b")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    cache.trim()
+    assert len(pieces(tmp_path)) == 1
 
 
 def test_one_at_a_time_works_on_a_key(cache: Cache) -> None:
