@@ -179,7 +179,7 @@ def _vertical_datums() -> Iterator[Finding]:
         there = bool(group.transformers) and group.best_available
         yield Finding(
             "vertical datums", name, "can be transformed" if there else "has no grid here", "ok" if there else "note",
-            "" if there else f"For --vertical-crs: projsync --file {grid}, or PROJ_NETWORK=ON.",
+            "" if there else f"For --vertical-crs: pyproj sync --file {grid}, or PROJ_NETWORK=ON.",
         )  # fmt: skip
 
 

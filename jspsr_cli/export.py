@@ -14,7 +14,7 @@ from jspsr_cli.exported import properties
 from jspsr_cli.extras import require_extra
 from jspsr_cli.scaling import HeightScale
 from jspsr_cli.types import FloatArray
-from jspsr_models.errors import UnusableTarget, WeightsNotWritten
+from jspsr_models.errors import WeightsNotWritten
 from jspsr_models.files import appearing
 from jspsr_models.graph import BARE_EARTH, DEM, onnx_graph
 from jspsr_models.inputs import GUIDE_CHANNELS
@@ -79,7 +79,7 @@ def export_weights(
 
     Raises:
         MissingExtra: what `export` needs is not installed.
-        UnusableTarget: the target exists and is not to be replaced, is the weights, or its folder does not exist.
+        UnusableTarget: see `check_target`.
         WeightsError: the weights cannot be loaded.
         NotExportable: they do not say their scaling, or are too large.
         ExportDiffers: onnxruntime does not predict what torch does.
@@ -87,10 +87,8 @@ def export_weights(
     """
     require_extra("export")
     target = Path(target)
-    check_target(target, overwrite=overwrite)
+    check_target(target, ".onnx", overwrite=overwrite)
     source = locate(weights)[0]
-    if target.exists() and os.path.samefile(source, target):
-        raise UnusableTarget(f"{target} holds the weights themselves; give another name.")
     network, info = load_network(weights, resolution=resolution)
     if info.height_range is None:
         raise NotExportable(f"{source} does not say the pixel size of its training, nor a scaling: give --resolution.")

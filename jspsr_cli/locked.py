@@ -50,9 +50,10 @@ def take_lock(folder: Path, *, busy: Callable[[], JspsrError]) -> FileLock:
 def locked(folder: Path, *, busy: Callable[[], JspsrError]) -> Iterator[None]:
     """Hold `folder`, which is made where it is missing, while the block runs; one that then holds nothing is removed.
 
-    What the block raises leaves as it is. Raises as `take_lock`.
+    So are folders above it that were made for it. What the block raises leaves as it is. Raises as `take_lock`.
     """
     try:
+        made = [parent for parent in folder.parents if not parent.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable(folder, error) from error
@@ -61,6 +62,9 @@ def locked(folder: Path, *, busy: Callable[[], JspsrError]) -> Iterator[None]:
         yield
     finally:
         remove_if_empty(folder)
+        with suppress(OSError):  # something is in it
+            for parent in made:
+                parent.rmdir()
         with suppress(OSError):  # of a share that is away
             lock.release()
 

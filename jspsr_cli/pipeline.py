@@ -207,6 +207,7 @@ def journal_of(plan: Plan) -> Journal:
         "the grid": f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g} m from {west!r}, {north!r} in "
         + name_of(grid.crs),
         **{f"--{key.replace('_', '-')}": str(value) for key, value in json.loads(tags["JSPSR_OPTIONS"]).items()},
+        "--overlap": f"{plan.lattice.overlap} pixels",  # it is given as a share
         **{key: value for key, value in tags.items() if key.startswith(("JSPSR_INPUT", "JSPSR_FINGERPRINT"))},
         **({"--uncertainty": plan.uncertainty.kind} if plan.uncertainty else {}),
     }

@@ -4,7 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -106,6 +108,15 @@ def test_data_of_another_gis(monkeypatch: pytest.MonkeyPatch) -> None:
         "topic": "formats", "name": "ANOTHER_GIS", "value": "/opt/gis", "state": "note",
         "remedy": "Unset ANOTHER_GIS if coordinate systems or formats are not found.",
     }  # fmt: skip
+
+
+def test_grids_are_fetched_with_what_pip_installs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROJ's own projsync is in no wheel."""
+    nothing = SimpleNamespace(transformers=[], best_available=False)
+    monkeypatch.setattr("pyproj.transformer.TransformerGroup", lambda *_, **__: nothing)
+    finding = found("EGM2008 (COP30, FABDEM)")
+    assert finding["remedy"].startswith("For --vertical-crs: pyproj sync --file us_nga_egm08_25.tif")
+    assert "pyproj" in {script.name for script in entry_points(group="console_scripts")}
 
 
 def test_what_fails_to_be_examined_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

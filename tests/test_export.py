@@ -141,7 +141,7 @@ def test_a_file_is_replaced_only_if_asked(weights: Path, tmp_path: Path) -> None
     refused("exists; give another name, or --overwrite", weights, target)
     run(weights, target, "--overwrite")
     onnx.checker.check_model(target)
-    refused("holds the weights themselves", weights, weights, "--overwrite")
+    refused("let its name end with .onnx", weights, weights, "--overwrite")
     refused("does not exist; create it first", weights, tmp_path / "missing" / "mine.onnx")
     refused("no weights file", tmp_path / "none", tmp_path / "other.onnx")
 

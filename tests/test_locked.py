@@ -32,6 +32,17 @@ def test_only_a_folder_that_holds_something_stays(tmp_path: Path, kept: bool) ->
     assert (tmp_path / "run" / LOCK).exists() == kept
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_folders_that_were_made_for_one_that_goes_go_too(tmp_path: Path, others: bool) -> None:
+    (tmp_path / "there").mkdir()
+    with locked(tmp_path / "there" / "runs" / "mine" / "run", busy=busy):
+        if others:
+            (tmp_path / "there" / "runs" / "file").touch()
+    assert not (tmp_path / "there" / "runs" / "mine").exists()
+    assert (tmp_path / "there" / "runs").exists() == others
+    assert (tmp_path / "there").exists()
+
+
 def test_what_the_block_raises_leaves_as_it_is(tmp_path: Path) -> None:
     error = PermissionError(errno.EACCES, "no")
     with pytest.raises(PermissionError) as caught, locked(tmp_path, busy=busy):

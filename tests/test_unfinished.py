@@ -138,7 +138,7 @@ WHAT_DIFFERS = {
     "bounds": "the grid was 96 x 120 pixels .* and is 50 x 50",
     "CRS": "the grid was .* EPSG:32632 and is .* EPSG:32631",
     "window": "--window was 32 and is 128",
-    "overlap": "--overlap was 16 and is",
+    "overlap": "--overlap was 16 pixels and is",
     "bands": "--guide-bands was not given and is",
     "stretch": "--stretch was not given and is",
     "gaps": "--guide-gaps was nodata and is dem",

@@ -85,7 +85,8 @@ def test_pull_says_what_licence_the_weights_have(monkeypatch: pytest.MonkeyPatch
 
 
 def test_errors_are_left_to_the_edge(tmp_path: Path) -> None:
-    for arguments in (("pull", "nope"), ("show", "nope"), ("verify", "nope"), ("convert", "nope", tmp_path / "x")):
+    new = tmp_path / "x.safetensors"
+    for arguments in (("pull", "nope"), ("show", "nope"), ("verify", "nope"), ("convert", "nope", new)):
         assert isinstance(run(*arguments, code=1).exception, WeightsError)
 
 

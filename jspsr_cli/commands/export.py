@@ -22,8 +22,9 @@ def cli(weights: str, target: Path, resolution: float | None, overwrite: bool, a
 
     It takes scaled windows, any number of them at a time and of any size in multiples of 8 pixels, and returns scaled
     heights. What has to be done before and after stands in its metadata properties: the scaling as formulas, what each
-    input is, the resolution, licence and origin of the weights. OUT.onnx appears when onnxruntime was found to predict
-    the same heights with it as torch; the largest differences are written, in metres, by the relief of the ground.
+    input is, the resolution, licence and origin of the weights. OUT.onnx appears, after a minute, when onnxruntime was
+    found to predict the same heights with it as torch; the largest differences are written, in metres, by the relief
+    of the ground.
 
     \b
     jspsr export starter-8m-canopy starter.onnx

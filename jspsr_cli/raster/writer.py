@@ -160,9 +160,14 @@ def check_disk(output: Path, grid: Grid, *, kept: int, files: int = 1, beside: i
     free = shutil.disk_usage(output.parent).free
     if need > free:
         raise OutputNotWritable(
-            f"{output.parent} has {free / 1e6:,.0f} MB free and the work may need {need / 1e6:,.0f} MB: "
+            f"{output.parent} has {_megabytes(free)} free and the work may need {_megabytes(need)}: "
             "free some, write elsewhere, or choose a smaller area."
         )
+
+
+def _megabytes(count: int) -> str:
+    """Bytes as they are said: with small disks and areas, whole megabytes would be 0 of 0."""
+    return f"{count / 1e6:,.{0 if count >= 1e7 else 3}f} MB"
 
 
 def is_output_of(output: Path, grid: Grid, tags: Mapping[str, str], *, made_of: Sequence[str]) -> bool:

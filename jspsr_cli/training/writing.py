@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from jspsr_cli.limits import WINDOW_STEP
+from jspsr_cli.limits import SMALLEST_WINDOW, WINDOW_STEP
 from jspsr_cli.raster.products import joined
 from jspsr_cli.training.crops import tile_starts
 from jspsr_cli.training.dfc30 import GUIDE_LAYERS, TRUTH
@@ -52,7 +52,8 @@ def write_config(
     if not results:
         path.unlink(missing_ok=True)
         return None, ("there is no config.yaml yet, for lack of samples: prepare another place",)
-    more = "prepare another place" + ", or this one with a smaller --size and --restart" * (results[0].dataset == "own")
+    can_shrink = results[0].dataset == "own" and results[0].side > SMALLEST_WINDOW
+    more = "prepare another place" + ", or this one with a smaller --size and --restart" * can_shrink
     layers = set.intersection(*(_of_all(folder / result.samples, result) for result in results))
     valid = sorted({name for result in results for name in result.validation if name in result.folders})
     train = sorted({name for result in results for name in result.folders} - set(valid))

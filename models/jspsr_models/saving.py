@@ -91,18 +91,20 @@ def convert_weights(
         What `load_network` will say about the new file.
 
     Raises:
-        UnusableTarget: if the target exists and is not to be replaced, or its folder does not exist.
+        UnusableTarget: see `check_target`.
         WeightsNotWritten: if the target cannot be written.
         WeightsError: if the source cannot be loaded.
     """
-    check_target(Path(target), overwrite=overwrite)
+    check_target(Path(target), ".safetensors", overwrite=overwrite)
     network, info = load_network(source, resolution=resolution)
     changes = {field: value for field, value in stated.items() if value is not None}
     return save_network(network, target, dataclasses.replace(info, **changes), half=half)
 
 
-def check_target(target: Path, *, overwrite: bool) -> None:
-    """Raise UnusableTarget if `target` exists and is not to be replaced, or its folder does not exist."""
+def check_target(target: Path, ending: str, *, overwrite: bool) -> None:
+    """Raise UnusableTarget if `target` ends otherwise, exists and is not to be replaced, or has no folder."""
+    if target.suffix.lower() != ending:  # by which readers know the format, of a checkpoint above all
+        raise UnusableTarget(f"{target.name} does not say what it is to be; let its name end with {ending}.")
     if not target.parent.is_dir():
         raise UnusableTarget(f"the folder {target.parent} does not exist; create it first.")
     if target.exists() and not overwrite:

@@ -153,6 +153,8 @@ def test_converting_keeps_the_values_and_an_existing_file(
         convert_weights(source, target)
     with pytest.raises(UnusableTarget, match="create it first"):
         convert_weights(tmp_path / "missing.pt", tmp_path / "missing" / "b.safetensors")
+    with pytest.raises(UnusableTarget, match="let its name end with"):
+        convert_weights(source, tmp_path / "b.pt")
     assert convert_weights(source, target, overwrite=True).name == "a"
 
 

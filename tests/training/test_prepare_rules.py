@@ -107,6 +107,13 @@ def test_a_batch_is_never_of_one_sample_where_there_are_more(tmp_path: Path, cro
     assert bool(warnings) == (batch < 8)
 
 
+@pytest.mark.parametrize(("side", "smaller"), [(40, True), (32, False)])
+def test_a_smaller_size_is_advised_where_there_is_one(tmp_path: Path, side: int, smaller: bool) -> None:
+    few = replace(PLACE, side=side, folders={"A": 5, "A_valid": 9})
+    (warning,) = write_config(tmp_path, [few], resolution=8)[1]
+    assert ("a smaller --size" in warning) == smaller
+
+
 def test_without_samples_nothing_else_is_lacking(tmp_path: Path) -> None:
     path, warnings = write_config(tmp_path, [PLACE], resolution=8)
     assert path is None
