@@ -83,9 +83,11 @@ def seconds(found: dict[str, Way], windows: list[WindowInput], repeat: int) -> d
     return least
 
 
-def scenes(count: int, inputs: tuple[str, ...], *, relief: float) -> tuple[list[WindowInput], FloatArray]:
+def scenes(
+    count: int, inputs: tuple[str, ...], *, relief: float, resolution: float = 8.0
+) -> tuple[list[WindowInput], FloatArray]:
     """Windows of simulated scenes whose base is `relief` metres deeper than it was, and their terrain."""
-    simulation = Simulation(seed=SEED, resolution=8.0, size=WINDOW)
+    simulation = Simulation(seed=SEED, resolution=resolution, size=WINDOW)
     windows, truth = [], []
     for number in range(count):
         wanted = {"COP30", "RGEALTI", *(GUIDE_LAYERS[name] for name in inputs)}

@@ -1,6 +1,7 @@
 """Encoder: one branch a source, fused by concatenation after every level."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -41,24 +42,18 @@ class Encoder(nn.Module):
         Returns:
             Level i (from 0) has shape (B, 2**(i+1) * F * branches, H / 2**i, W / 2**i).
         """
-        features = {branch: self._stem(branch, source) for branch, source in sources.items()}
-        fused_levels = []
-        for level in self.levels:
-            blocks = cast(nn.ModuleDict, level)
+        first, *deeper = (cast(nn.ModuleDict, level) for level in self.levels)
+        features = {}
+        for branch, source in sources.items():
+            # What is still height above all loses most by rounding: benchmarks/README.md, half precision.
+            with full_precision(source) if branch == DEM else nullcontext():
+                features[branch] = first[branch](self.stems[branch](source))
+        fused_levels = [torch.cat(list(features.values()), dim=1)]
+        for blocks in deeper:
+            features[DEM] = fused_levels[-1]
             features = {branch: blocks[branch](features[branch]) for branch in features}
-            fused = torch.cat(list(features.values()), dim=1)
-            features[DEM] = fused
-            fused_levels.append(fused)
+            fused_levels.append(torch.cat(list(features.values()), dim=1))
         return fused_levels
-
-    def _stem(self, branch: str, source: Tensor) -> Tensor:
-        stem = self.stems[branch]
-        if branch != DEM:
-            features: Tensor = stem(source)
-            return features
-        with full_precision(source):
-            heights: Tensor = stem(source)
-        return heights
 
 
 def _stem(branch: str, num_feature: int) -> ConvUnit:

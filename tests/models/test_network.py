@@ -133,8 +133,9 @@ def test_heights_stay_in_full_precision_under_autocast(dtype: torch.dtype) -> No
     network = identity_checkpoint()
     dem, guides = sources(("image",))
     dtypes: dict[str, torch.dtype] = {}
-    reducible = {"encoder.stems.image", "encoder.levels.0.dem.0.conv1", "decoder.head.conv"}
-    heights = {"encoder.stems.dem"} | {f"output.{name}" for name in ("guidance.dem_path", "guidance.offset", "step")}
+    reducible = {"encoder.stems.image", "encoder.levels.0.image", "encoder.levels.1.dem", "decoder.head.conv"}
+    heights = {"encoder.stems.dem", "encoder.levels.0.dem"}
+    heights |= {f"output.{name}" for name in ("guidance.dem_path", "guidance.offset", "step")}
 
     def watch(name: str) -> Any:
         return lambda _module, _inputs, output: dtypes.update({name: output.dtype})
