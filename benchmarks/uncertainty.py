@@ -29,7 +29,7 @@ import torch
 from matplotlib.figure import Figure
 from scipy import optimize, stats
 
-from benchmarks.starters import Place, scenes, site
+from benchmarks.starters import Place, rms, scenes, site
 from jspsr_cli import EnhanceOptions, enhance
 from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.simulate.canopymap import canopy_map
@@ -134,11 +134,6 @@ def of_logs(logs: FloatArray) -> Calibration:
     """The calibration of the logarithms of its numbers, which may be any."""
     floor, factor, power = (float(value) for value in np.exp(logs))
     return Calibration(floor, factor, power, fitted_on="", resolution=8.0, window=128, overlap=0.25, product="")
-
-
-def rms(values: FloatArray) -> float:
-    """Root of the mean square."""
-    return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")
 
 
 def reliability(pixels: Pixels, sigma: FloatArray) -> FloatArray:

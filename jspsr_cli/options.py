@@ -174,7 +174,7 @@ overlap = click.option(
     default=limits.DEFAULT_OVERLAP,
     show_default=True,
     metavar="FRACTION",
-    help="Share of a window that is blended with its neighbour. More is smoother and slower.",
+    help="Share of a window that overlaps with its neighbour, 16 pixels at least. More is smoother and slower.",
 )
 
 batch_size = click.option(

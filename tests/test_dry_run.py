@@ -245,7 +245,7 @@ SOME_MISTAKES = (
     "DEM is text", "guide cut off", "DEM without CRS", "guide of two bands", "guide elsewhere", "bounds elsewhere",
     "polygons are text", "like elsewhere", "CRS in degrees", "no weights for the guides", "weights are text",
     "weights want a canopy", "output is the DEM", "output exists", "output in no folder", "device missing",
-    "overlap too small",
+    "overlap of a whole window",
 )  # fmt: skip
 
 

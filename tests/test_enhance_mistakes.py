@@ -164,7 +164,7 @@ MISTAKES = {
     "overlap negative": Mistake(lambda s: s.arguments("--overlap=-0.25"), "not a fraction"),
     "batch of none": Mistake(lambda s: s.arguments("--batch-size", "0"), "0 is not in the range"),
     "band before the first": Mistake(lambda s: s.arguments("--guide-bands", "0,1,2"), "counted from 1"),
-    "overlap too small": Mistake(lambda s: s.arguments("--overlap", "0.01"), "cannot be blended: choose an overlap"),
+    "overlap of a whole window": Mistake(lambda s: s.arguments("--overlap", "0.999"), "choose an overlap of at most"),
     "stretch reversed": Mistake(lambda s: s.arguments("--stretch", "9,5"), "not less than HI"),
     "stretch of nothing": Mistake(lambda s: s.arguments("--stretch", "5,5"), "not less than HI"),
 }
@@ -207,4 +207,7 @@ def test_an_input_that_breaks_off_is_a_failure(scene: Scene) -> None:
 def test_too_little_disk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 1000, 1000))
-    check_mistake(scene, Mistake(lambda s: s.arguments(), "has 0 MB free and the work may need.*smaller area"))
+    check_mistake(
+        scene,
+        Mistake(lambda s: s.arguments(), r"has 0\.001 MB free and the work may need 0\.[0-9]+ MB: .*smaller area"),
+    )

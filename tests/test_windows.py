@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jspsr_cli.errors import InvalidOption
+from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.tiling.blend import Blender, join_tiles
 from jspsr_cli.tiling.voids import fill_voids
-from jspsr_cli.tiling.windows import BORDER, MIN_TAPER, Lattice
+from jspsr_cli.tiling.windows import BORDER, MIN_OVERLAP, Lattice
 from tests.scenes import Array
 
 sizes = st.integers(4, 32).map(lambda n: 8 * n)
@@ -64,8 +65,13 @@ def test_shares_that_are_none(share: float) -> None:
 
 
 def test_the_default_overlap() -> None:
-    assert Lattice.of_share(128, 0.25) == Lattice(128, 32)
+    assert Lattice.of_share(128, DEFAULT_OVERLAP) == Lattice(128, 32)
     assert Lattice.of_share(128, 0.2) == Lattice(128, 32)  # rounded up to a multiple of 8
+
+
+@pytest.mark.parametrize(("size", "share"), [(32, DEFAULT_OVERLAP), (64, DEFAULT_OVERLAP), (128, 0), (256, 0.01)])
+def test_small_overlaps_are_those_that_can_be_blended(size: int, share: float) -> None:
+    assert Lattice.of_share(size, share) == Lattice(size, MIN_OVERLAP)
 
 
 @settings(max_examples=30)
@@ -146,7 +152,7 @@ def test_borders_of_tiles_count_only_where_there_is_nothing_else(layout: tuple[i
     known = np.ones(starts[-1] + size, dtype=bool)
     known[:BORDER] = known[-BORDER:] = False
     for first, second in pairwise(starts):
-        if first + size - second < 2 * BORDER + MIN_TAPER:  # the borders meet
+        if first + size - second < MIN_OVERLAP:  # the borders meet
             known[second : first + size] = known[second - BORDER : first + size + BORDER] = False
     assert not joined[np.ix_(known, known)].any()
 

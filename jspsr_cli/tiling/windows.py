@@ -13,9 +13,11 @@ from jspsr_cli.types import FloatArray
 # The network pads with zeros, and its propagation step samples beyond the edge: its border is unreliable.
 BORDER = 6
 
-
 # A taper over fewer pixels than this would be a step again.
 MIN_TAPER = 4
+
+# Two borders, and a taper between them.
+MIN_OVERLAP = 2 * BORDER + MIN_TAPER
 
 
 def smooth_rise(pixels: int) -> FloatArray:
@@ -44,16 +46,15 @@ class Lattice:
                 f"A window of {self.size} pixels cannot work: take a multiple of {WINDOW_STEP} from {SMALLEST_WINDOW} "
                 f"to {LARGEST_WINDOW}."
             )
-        least = 2 * BORDER + MIN_TAPER
-        if not least <= self.overlap < self.size:
+        if not MIN_OVERLAP <= self.overlap < self.size:
             raise InvalidOption(
-                f"Windows of {self.size} pixels that overlap by {self.overlap} cannot be blended: choose an overlap "
-                f"between {least / self.size:.3f} and {1 - WINDOW_STEP / self.size:.3f}."
+                f"Windows of {self.size} pixels that overlap by {self.overlap} cannot be blended: choose an overlap of "
+                f"at most {1 - WINDOW_STEP / self.size:.3f}."
             )
 
     @classmethod
     def of_share(cls, size: int, share: float) -> "Lattice":
-        """Windows that overlap by `share` of their size, rounded up to a multiple of 8 pixels.
+        """Windows that overlap by `share` of their size, rounded up to a multiple of 8 pixels, at least `MIN_OVERLAP`.
 
         So windows start where the coarsest level of the network has a pixel, the same for all of them.
 
@@ -62,7 +63,7 @@ class Lattice:
         """
         if not 0 <= share < 1:
             raise InvalidOption(f"An overlap of {share:g} is not a share from 0 up to, not including, 1.")
-        return cls(size, math.ceil(share * size / WINDOW_STEP) * WINDOW_STEP)
+        return cls(size, max(MIN_OVERLAP, math.ceil(share * size / WINDOW_STEP) * WINDOW_STEP))
 
     @property
     def stride(self) -> int:
