@@ -47,6 +47,8 @@ CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
         "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": _starter(0.31, 3.19, 0.6, resolution=8.0),
         # starter-8m-image-canopy
         "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": _starter(0.0, 3.29, 0.62, resolution=8.0),
+        # starter-3m-image-canopy
+        "92bcd64f5f429d2b1468477ed5cdc1762a6a78afca6e102e4c9c0138a3d4687e": _starter(0.65, 2.69, 0.56, resolution=3.0),
         # starter-3m-canopy
         "6c4aa3a82868df594708205c9970498ed1d6c3ad8866587c5517c554724d872f": _starter(0.68, 3.21, 0.72, resolution=3.0),
     }

@@ -21,7 +21,7 @@ MOST_BYTES = 6_000_000
 
 def test_there_are_some() -> None:
     names = {entry.info.name for entry in STARTERS}
-    assert {"starter-8m-canopy", "starter-8m-image-canopy", "starter-3m-canopy"} <= names
+    assert names == {f"starter-{side}m-{guides}" for side in (8, 3) for guides in ("canopy", "image-canopy")}
 
 
 @pytest.mark.parametrize("entry", STARTERS, ids=lambda entry: entry.info.name)
@@ -51,10 +51,11 @@ def test_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("resolution", [3.0, 8.0])
-def test_the_one_that_fits(resolution: float) -> None:
-    entry = starter_for(["canopy"], resolution)
+@pytest.mark.parametrize("guides", [("canopy",), ("image", "canopy")])
+def test_the_one_that_fits(guides: tuple[str, ...], resolution: float) -> None:
+    entry = starter_for(guides, resolution)
     assert entry is not None
-    assert (entry.info.inputs, entry.info.resolution) == (("canopy",), resolution)
+    assert (entry.info.inputs, entry.info.resolution) == (guides, resolution)
     assert locate(entry.info.name) == (entry.path, entry)
     assert starter_for(["mask"], 8.0) is None
 
