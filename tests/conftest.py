@@ -1,6 +1,7 @@
 """How all tests run."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Where PROJ keeps the grids that a user has fetched: the tests of vertical datums bring their own. PROJ looks once.
 os.environ["PROJ_USER_WRITABLE_DIRECTORY"] = os.path.join(tempfile.gettempdir(), "jspsr-tests-have-no-grids")
+
+# Shells let what runs in the background ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: machines are noisy and GDAL warms up. Examples overwrite the files of the one before in `tmp_path`.
 settings.register_profile("jspsr", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
