@@ -246,6 +246,13 @@ def test_ground_control_points_only(tmp_path: Path) -> None:
         inspect_raster(str(path))
 
 
+def test_places_that_are_no_numbers(tmp_path: Path) -> None:
+    nowhere = Affine(1e-3, 0, float("nan"), 0, -1e-3, 45)
+    path = write_raster(tmp_path / "dem.tif", np.zeros((8, 8), np.float32), crs="EPSG:4326", transform=nowhere)
+    with pytest.raises(MissingCRS, match="no number"):
+        inspect_raster(str(path))
+
+
 def test_complex_numbers_are_no_heights(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "sar.tif", np.zeros((3, 3), np.complex64), crs="EPSG:32632", transform=PLACE)
     with pytest.raises(UnreadableRaster, match="complex"):

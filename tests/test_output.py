@@ -12,10 +12,13 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.enums import Compression
+from rasterio.shutil import copy as gdal_copy
 from rio_cogeo.cogeo import cog_validate
 
 from jspsr_cli import __version__
+from jspsr_cli.errors import WriteFailed
 from jspsr_cli.pipeline import enhance
+from jspsr_cli.raster import writer
 from jspsr_cli.report import EnhanceReport
 from jspsr_cli.request import EnhanceOptions
 from tests.scenes import identity, terrain, weights_info, write_raster
@@ -196,3 +199,18 @@ def test_the_library_is_there_by_its_documented_name() -> None:
     assert jspsr_cli.EnhanceOptions is EnhanceOptions
     with pytest.raises(AttributeError):
         jspsr_cli.nothing  # noqa: B018
+
+
+def test_a_file_that_lacks_its_end_is_no_output(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(source: Path, target: Path, **options: Any) -> None:
+        gdal_copy(source, target, **options)
+        os.truncate(target, target.stat().st_size - 5)  # what did not fit the disk when it was closed
+
+    monkeypatch.setattr(writer, "gdal_copy", copy)
+    with pytest.raises(WriteFailed, match="No space left"):
+        job.run()
+    assert not job.output.exists()
+    monkeypatch.undo()
+    job.run()
+    with rasterio.open(job.output) as dataset:
+        assert np.isfinite(dataset.read()).all()

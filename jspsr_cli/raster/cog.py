@@ -1,5 +1,8 @@
 """Where in a Cloud Optimized GeoTIFF the pixels of a window lie, told by its first bytes alone."""
 
+import errno
+import os
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +85,18 @@ def is_whole(block: bytes, layout: CogLayout) -> bool:
     except zlib.error:
         return False
     return stream.eof
+
+
+def check_whole(path: Path) -> None:
+    """Raise OSError where blocks of a GeoTIFF lie beyond its end, or rasterio's where it cannot even be opened.
+
+    What is left in the buffers when a file is closed does not fit a full disk, and GDAL closes it without an error.
+    """
+    with rasterio.open(path, driver="GTiff") as dataset:
+        everything = Window(0, 0, dataset.width, dataset.height)
+        ends = [sum(block) for block in _blocks(dataset, everything, largest=sys.maxsize, name=path.name)]
+    if max(ends, default=0) > path.stat().st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _blocks(dataset: DatasetReader, window: Window, *, largest: int, name: str) -> list[tuple[int, int]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from jspsr_cli.errors import ReadFailed, WriteFailed
@@ -161,13 +161,13 @@ def _write(
     profile = {"driver": "GTiff", "compress": "deflate", "nodata": NODATA if heights else None, **layout}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            appearing(path) as part,
-            rasterio.open(part, "w", crs=crs, transform=transform, **profile) as dataset,
-        ):
-            dataset.write(pixels)
-            dataset.update_tags(**tags)
-            if heights:
-                dataset.set_band_unit(1, "metre")
+        # In memory first: on a full disk GDAL closes what is not whole without an error.
+        with appearing(path) as part, MemoryFile() as memory:
+            with memory.open(crs=crs, transform=transform, **profile) as dataset:
+                dataset.write(pixels)
+                dataset.update_tags(**tags)
+                if heights:
+                    dataset.set_band_unit(1, "metre")
+            part.write_bytes(memory.getbuffer())
     except GDAL_ERRORS as error:
         raise WriteFailed(f"{path} cannot be written: {reason(error)}.") from error

@@ -142,6 +142,8 @@ def _check_usable(dataset: DatasetReader, path: str) -> None:
         raise MissingCRS(f"{path} has ground control points only: warp it first with gdalwarp {path} warped.tif.")
     if not dataset.crs:
         raise MissingCRS(f"{path} has no CRS: assign the right one, for example with gdal_edit.py -a_srs.")
+    if not all(map(math.isfinite, dataset.transform)):
+        raise MissingCRS(f"{path} has georeferencing that is no number: assign it anew with gdal_edit.py -a_ullr.")
     if dataset.transform.is_identity:
         raise MissingCRS(f"{path} has a CRS but no georeferencing: its pixels have no place on the ground.")
 

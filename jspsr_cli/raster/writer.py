@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
 from jspsr_cli.errors import InvalidOption, JspsrError, OutputNotWritable, WriteFailed
+from jspsr_cli.raster.cog import check_whole
 from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Grid
 
@@ -228,6 +229,7 @@ def publish_all(
             gdal_copy(described, path, driver="COG", **LAYOUT, **OVERVIEWS)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+            check_whole(path)
             _not_older(path, made_of)
         for band in finished:
             at = outputs[band].path

@@ -39,8 +39,11 @@ class Disk:
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Let nothing be opened for writing; what is open stays so, as after an error of the disk."""
-        self._call("mount", "--bind", self.folder, self.folder)
-        self._call("mount", "-o", "remount,bind,ro", self.folder)
+        aside = self.folder.with_name("aside")  # and then in one step, as a folder that is written to is busy
+        aside.mkdir(exist_ok=True)
+        self._call("mount", "--bind", self.folder, aside)
+        self._call("mount", "-o", "remount,bind,ro", aside)
+        self._call("mount", "--move", aside, self.folder)
         try:
             yield
         finally:
