@@ -1,6 +1,7 @@
 """What a run begins with: samples, a network, and what its weights will say of themselves."""
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,10 @@ from jspsr_cli.training.dfc30 import TRUTH, SampleSet
 from jspsr_models import JSPSR, WeightsInfo, load_network
 from jspsr_models.errors import WeightsError
 from jspsr_models.info import NOT_STATED
+from jspsr_models.transfer import with_guides
 from jspsr_models.weights import locate
+
+logger = logging.getLogger(__name__)
 
 # The keys of a training file that name the areas of a set.
 SETS = ("train_set", "valid_set")
@@ -40,13 +44,13 @@ ORIGIN = TypeAdapter(Origin)
 def first_network(
     config: TrainingConfig, sets: Mapping[str, SampleSet], *, earlier: Origin | None
 ) -> tuple[JSPSR, Origin]:
-    """A new network, always the same for a seed, or the one of `model_kwargs.checkpoint`.
+    """A new network, always the same for a seed, or the one of `model_kwargs.checkpoint`, made to take its guides.
 
     A run that goes on needs the structure only, and not the checkpoint; `earlier` is its origin.
 
     Raises:
         WeightsError: the checkpoint cannot be loaded.
-        GuideMismatch: it is not the network of the configuration.
+        GuideMismatch: it has another width or output than the configuration asks for.
         OtherWork: samples or checkpoint are not those of `earlier`.
     """
     samples = {name: (len(found.samples), _digest(found)) for name, found in sets.items()}
@@ -60,12 +64,20 @@ def first_network(
             known = {name: getattr(origin.weights, name) for name in FROM_WEIGHTS} if origin.weights else {}
             return JSPSR(inputs=config.inputs, **known | _asked(config)), origin
     network, info = load_network(checkpoint)
-    for key, value in {"inputs": config.inputs, **_asked(config)}.items():
+    for key, value in _asked(config).items():
         if getattr(network, key) != value:
             raise GuideMismatch(
-                f"{checkpoint} is a network with {key} = {_shown(getattr(network, key))}, and the training file asks "
-                f"for {_shown(value)}: change one of them."
+                f"{checkpoint} is a network with {key} = {getattr(network, key)}, and the training file asks for "
+                f"{value}: change one of them."
             )
+    if network.inputs != config.inputs:
+        logger.warning(
+            "%s takes %s, and this training %s: what is new begins at random, what is not taken is left out",
+            checkpoint, "+".join(network.inputs), "+".join(config.inputs),
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = with_guides(network, config.inputs)
     return network, Origin(samples, info)
 
 
@@ -115,10 +127,6 @@ def sha256_of(checkpoint: str) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (WeightsError, OSError):
         return None
-
-
-def _shown(value: object) -> str:
-    return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
 def weights_info(

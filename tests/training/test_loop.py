@@ -141,17 +141,24 @@ def test_fine_tuning_begins_with_the_weights_given(run: Run, tmp_path: Path, rel
         assert (made.licence, made.simulated) == ("Copernicus DEM: free of charge, with attribution | CC0", True)
 
 
-@pytest.mark.parametrize(
-    ("inputs", "width", "sentence"),
-    [(("canopy",), 4, "is a network with inputs = canopy, and the training file asks for image"),
-     (("image",), 8, "is a network with num_feature = 8, and the training file asks for 4")],
-)  # fmt: skip
-def test_weights_of_another_network_are_refused(
-    run: Run, tmp_path: Path, inputs: tuple[str, ...], width: int, sentence: str
+def test_weights_of_other_guides_are_made_to_take_those_of_the_training(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    start = identity_checkpoint(("canopy",))
     path = tmp_path / "start.pt"
-    torch.save(JSPSR(inputs=inputs, num_feature=width).state_dict(), path)
-    with pytest.raises(GuideMismatch, match=sentence):
+    torch.save(start.state_dict(), path)
+    run(start=str(path), keys={"epochs": 1, "optimizer_kwargs": {"lr": 1e-9}})
+    assert "takes canopy, and this training image: what is new begins at random" in caplog.text
+    tuned, made = load_network(tmp_path / "run" / "last.safetensors")
+    assert made.inputs == ("image",)
+    stem = "encoder.stems.dem.conv.weight"
+    torch.testing.assert_close(tuned.state_dict()[stem], start.state_dict()[stem], atol=1e-6, rtol=0)
+
+
+def test_weights_of_another_width_are_refused(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "start.pt"
+    torch.save(JSPSR(num_feature=8).state_dict(), path)
+    with pytest.raises(GuideMismatch, match="is a network with num_feature = 8, and the training file asks for 4"):
         run(start=str(path))
     assert not (tmp_path / "run").exists()
 
@@ -246,7 +253,7 @@ def test_fine_tuning_never_gives_worse_weights_than_it_began_with(run: Run, tmp_
     seen: list[EpochReport] = []
     keys: dict[str, Any] = {"epochs": 2, "optimizer_kwargs": {"lr": 3.0}}
     if better:
-        keys = {"epochs": 4, "optimizer_kwargs": {"lr": 0.01}, "resolution": 3, "ema": 0.8, "precision": "bfloat16"}
+        keys = {"epochs": 4, "optimizer_kwargs": {"lr": 0.003}, "resolution": 3, "ema": 0.8, "precision": "bfloat16"}
     keys |= {"input_data": {"COP30": 1, "canopy": 1}, "val_start_epoch": 2}
     report = run(keys=keys, start=start, on_epoch=seen.append)
     assert [epoch.number for epoch in seen] == [*range(keys["epochs"] + 1)]
@@ -260,7 +267,7 @@ def test_fine_tuning_never_gives_worse_weights_than_it_began_with(run: Run, tmp_
     if better:
         assert report.best_epoch > 0
         assert report.best is not None
-        assert report.best < 0.9 * first.rmse
+        assert report.best < 0.95 * first.rmse
         assert sentence not in report.warnings
         return
     assert (report.best, report.best_epoch) == (first.rmse, 0)
