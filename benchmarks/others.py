@@ -3,8 +3,8 @@
     python benchmarks/others.py [--pixels N | WIDTHxHEIGHT] [--features F]... [--repeat N]
 
 A script in the straightforward way reads all, gives it to `monai.inferers.sliding_window_inference` (MONAI is not among
-the dependencies: pip install monai) with the plain network, windows of 128 that overlap by a quarter, 4 at a time, and
-writes a GeoTIFF. Whole processes, in turn; without MONAI they are left out.
+the dependencies: pip install monai) with the plain network, windows of 128 that overlap as in `enhance`, 4 at a time,
+and writes a GeoTIFF. Whole processes, in turn; without MONAI they are left out.
 
 Alignment in `enhance`, which reads window by window and looks at more of the DEM than the output, and its conversion to
 a COG stand beside GDAL's warp of the whole, as `gdalwarp` calls it (cubic, average), and `rio cogeo create`. Medians.
@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.processes import Usage, machine, make_weights, measure, said
 from benchmarks.run import size_of, stage_times
 from benchmarks.scene import make_scene
+from jspsr_cli.limits import DEFAULT_OVERLAP
 
 METRES = 8.0
 
@@ -81,7 +82,12 @@ def script(dem: str, guide: str, weights: str, output: str) -> None:
     inputs = torch.cat([torch.from_numpy(scale.scale(heights, base)), torch.from_numpy(scale_image(image))])[None]
     with torch.inference_mode():
         scaled = sliding_window_inference(
-            inputs, (128, 128), 4, lambda part: network(part[:, :1], image=part[:, 1:]), overlap=0.25, mode="gaussian"
+            inputs,
+            (128, 128),
+            4,
+            lambda part: network(part[:, :1], image=part[:, 1:]),
+            overlap=DEFAULT_OVERLAP,
+            mode="gaussian",
         )
     assert isinstance(scaled, torch.Tensor)
     write(output, scale.unscale(scaled.numpy(), base)[0, 0].astype("float32"), grid)

@@ -31,6 +31,7 @@ from scipy import optimize, stats
 
 from benchmarks.starters import Place, rms, scenes, site
 from jspsr_cli import EnhanceOptions, enhance
+from jspsr_cli.limits import DEFAULT_OVERLAP
 from jspsr_cli.raster.samples import write_layer
 from jspsr_cli.simulate.canopymap import canopy_map
 from jspsr_cli.simulate.fields import stream
@@ -133,7 +134,9 @@ def fitted(pixels: Pixels) -> Calibration:
 def of_logs(logs: FloatArray) -> Calibration:
     """The calibration of the logarithms of its numbers, which may be any."""
     floor, factor, power = (float(value) for value in np.exp(logs))
-    return Calibration(floor, factor, power, fitted_on="", resolution=8.0, window=128, overlap=0.25, product="")
+    return Calibration(
+        floor, factor, power, fitted_on="", resolution=8.0, window=128, overlap=DEFAULT_OVERLAP, product=""
+    )
 
 
 def reliability(pixels: Pixels, sigma: FloatArray) -> FloatArray:

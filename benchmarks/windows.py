@@ -38,7 +38,7 @@ from jspsr_cli.types import FloatArray
 from jspsr_models import WeightsInfo, load_network
 
 WINDOWS = (128, 192, 256, 384)
-OVERLAPS = (0.125, 0.25, 0.5)
+OVERLAPS = (0.125, 0.1875, 0.25, 0.5)
 
 # No training file names it.
 SEED = 6_000_000

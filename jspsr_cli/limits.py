@@ -7,9 +7,9 @@ WINDOW_STEP, SMALLEST_WINDOW, LARGEST_WINDOW = 8, 32, 4096
 # What the released weights were trained with.
 DEFAULT_WINDOW = 128
 
-# With windows of 128 pixels, 1.8 pixels are computed for one that is written. Half of it makes 1.3, the same RMSE, and
-# seams that hillshades show (benchmarks/README.md).
-DEFAULT_OVERLAP = 0.25
+# 24 pixels of 128: 1.5 pixels are computed for one that is written. 16 pixels make 1.3, the same RMSE, and seams that
+# hillshades show; 32 make 1.8, and nothing better (benchmarks/README.md).
+DEFAULT_OVERLAP = 0.1875
 
 # In metres around the area that a DEM is fetched for: what windows at its edge see of the ground beyond (1,024 m with
 # windows of 128 pixels of 8 m), the bicubic kernel and its margin (8 pixels of 31 m), and some more.

@@ -178,7 +178,7 @@ def test_good_values_and_defaults() -> None:
     assert value_of(options.resolution, "--resolution", "3") == 3.0
     assert value_of(options.window) is None
     assert [value_of(options.window, "--window", side) for side in ("32", "136", "4096")] == [32, 136, 4096]
-    assert value_of(options.overlap) == 0.25
+    assert value_of(options.overlap) == 0.1875
     assert value_of(options.overlap, "--overlap", "0") == 0
     assert value_of(options.batch_size) is None
     assert value_of(options.precision) == "auto"
@@ -305,7 +305,7 @@ def test_help_shows_defaults() -> None:
     text = " ".join(result.output.split())
     for part in (
         "that of the weights, else 8",
-        "[default: 0.25]",
+        "[default: 0.1875]",
         "128)]",
         "[default: (all of the input)]",
         "[default: auto]",

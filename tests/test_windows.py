@@ -65,7 +65,7 @@ def test_shares_that_are_none(share: float) -> None:
 
 
 def test_the_default_overlap() -> None:
-    assert Lattice.of_share(128, DEFAULT_OVERLAP) == Lattice(128, 32)
+    assert Lattice.of_share(128, DEFAULT_OVERLAP) == Lattice(128, 24)
     assert Lattice.of_share(128, 0.2) == Lattice(128, 32)  # rounded up to a multiple of 8
 
 

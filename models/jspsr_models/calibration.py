@@ -35,7 +35,7 @@ def _starter(floor: float, factor: float, power: float, *, resolution: float) ->
         fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
         resolution=resolution,
         window=128,
-        overlap=0.25,
+        overlap=0.1875,
         product="Copernicus DEM",
     )
 
