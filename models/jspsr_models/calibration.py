@@ -44,13 +44,13 @@ def _starter(floor: float, factor: float, power: float, *, resolution: float) ->
 CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
     {
         # starter-8m-canopy
-        "bcfe83e398449763ebd85058d54c12d1ec5ff803d28a162ebeb8063b7b58ac40": _starter(0.31, 3.19, 0.6, resolution=8.0),
+        "bcdf9d2281311aaf10450cd760f817c6688a45836f064b2eeb41f16111ecdaec": _starter(0.31, 3.19, 0.6, resolution=8.0),
         # starter-8m-image-canopy
-        "c1e7174c9858cf739a98b782cedbf58bdc3d79c045bf945904a7b0bc49e79d85": _starter(0.0, 3.29, 0.62, resolution=8.0),
+        "cf4ad0215c8b9095982831fd7658276225b13cf039cc021efebd138876de5b3e": _starter(0.0, 3.29, 0.62, resolution=8.0),
         # starter-3m-image-canopy
-        "92bcd64f5f429d2b1468477ed5cdc1762a6a78afca6e102e4c9c0138a3d4687e": _starter(0.65, 2.69, 0.56, resolution=3.0),
+        "e43098c1ad678639f459f3d89358f79ff5aac1a95e9548720349325027ec0e59": _starter(0.65, 2.69, 0.56, resolution=3.0),
         # starter-3m-canopy
-        "6c4aa3a82868df594708205c9970498ed1d6c3ad8866587c5517c554724d872f": _starter(0.68, 3.21, 0.72, resolution=3.0),
+        "e9323c1ea4379e84db2b89447af601a33649098f4d7c38808340bced95f634f1": _starter(0.68, 3.21, 0.72, resolution=3.0),
     }
 )
 
