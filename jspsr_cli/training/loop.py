@@ -23,7 +23,7 @@ from jspsr_cli.training.keeping import BEST, STATE, EpochReport, RunKeeper
 from jspsr_cli.training.limits import Beyond
 from jspsr_cli.training.module import TrainingModule
 from jspsr_cli.training.reading import read_config
-from jspsr_cli.training.start import SETS, first_network, weights_info
+from jspsr_cli.training.start import SETS, first_network, other_guides, weights_info
 from jspsr_cli.training.stopping import Stopper
 from jspsr_cli.training.warned import Warned
 from jspsr_cli.types import Progress
@@ -96,6 +96,7 @@ def _run(
     network, origin = first_network(settings, sets, earlier=folder.origin() if done else None)
     training, validation = (Crops(sets[name], settings, training=name == "train_set") for name in SETS)
     warned(*(warning for found in sets.values() for warning in found.warnings))
+    warned(other_guides(origin.weights, settings.inputs))
     warned(*cautions(settings, pictured_of=len(validation)))
     # Also finds what cannot be read, before hours of training.
     beyond = Beyond() if where.follows else training.beyond() + validation.beyond()

@@ -1,7 +1,6 @@
 """What a run begins with: samples, a network, and what its weights will say of themselves."""
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,8 +17,6 @@ from jspsr_models.errors import WeightsError
 from jspsr_models.info import NOT_STATED
 from jspsr_models.transfer import with_guides
 from jspsr_models.weights import locate
-
-logger = logging.getLogger(__name__)
 
 # The keys of a training file that name the areas of a set.
 SETS = ("train_set", "valid_set")
@@ -71,14 +68,20 @@ def first_network(
                 f"{value}: change one of them."
             )
     if network.inputs != config.inputs:
-        logger.warning(
-            "%s takes %s, and this training %s: what is new begins at random, what is not taken is left out",
-            checkpoint, "+".join(network.inputs), "+".join(config.inputs),
-        )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = with_guides(network, config.inputs)
     return network, Origin(samples, info)
+
+
+def other_guides(weights: WeightsInfo | None, inputs: Sequence[str]) -> str | None:
+    """What is said of weights to begin with that take other guides than `inputs`; else nothing."""
+    if weights is None or weights.inputs == tuple(inputs):
+        return None
+    new = [name for name in inputs if name not in weights.inputs]
+    gone = [name for name in weights.inputs if name not in inputs]
+    told = [f"{' and '.join(new)} has to be learnt"] * bool(new) + [f"{' and '.join(gone)} is left out"] * bool(gone)
+    return f"{weights.name} was trained with {'+'.join(weights.inputs)}, not {'+'.join(inputs)}: {', '.join(told)}"
 
 
 def _asked(config: TrainingConfig) -> dict[str, Any]:
