@@ -165,7 +165,8 @@ window = click.option(
     type=params.WindowType(),
     metavar="PIXELS",
     show_default=f"what the weights were made for, else {limits.DEFAULT_WINDOW}",
-    help="Side of the square that the network sees at once, a multiple of 8. Larger needs more memory.",
+    help=f"Side of the square that the network sees at once, a multiple of {limits.WINDOW_STEP} from "
+    f"{limits.SMALLEST_WINDOW} to {limits.LARGEST_WINDOW}. Larger needs more memory.",
 )
 
 overlap = click.option(
