@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @options.data_root
 @click.option("-o", "--output", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
               show_default="runs/NAME", help="Folder of the run: weights, state, curves, pictures.")  # fmt: skip
-@click.option("--from", "start", metavar="NAME|FILE", help="Begin with these weights, of these or other guides.")
+@click.option("--from", "start", metavar="NAME|FILE", help="Begin with these weights; their guides may be others.")
 @click.option("--epochs", metavar="N", type=click.IntRange(min=1), help="Epochs in all, in place of the file's.")
 @click.option("--restart", is_flag=True, help="Throw away what the folder holds of an earlier run.")
 @options.device

@@ -119,8 +119,9 @@ class RunKeeper(pl.Callback):
         report = self._report(0, module.result, loss=math.nan, learning_rate=math.nan, speed=math.nan, waited=math.nan)
         self.curves.append(_row(report))
         if trainer.is_global_zero:
+            made = f", made to take {'+'.join(self._info.inputs)}" if self._info.inputs != known.inputs else ""
             theirs = replace(self._info, licence=known.licence, attribution=known.attribution,
-                             trained_on=known.trained_on, simulated=known.simulated)  # fmt: skip
+                             trained_on=known.trained_on + made, simulated=known.simulated)  # fmt: skip
             save_network(module.result_network, self._folder / BEST, theirs)
             if self._on_epoch:
                 self._on_epoch(report)

@@ -49,7 +49,7 @@ def train(
         output: folder of the run; by default the name of the run in `work_root`, else in `runs`.
         data_root: folder of the training set, in place of that of the file.
         epochs: in place of those of the file.
-        start: weights to begin with, by name or path, in place of `model_kwargs.checkpoint`.
+        start: weights to begin with, by name or path, in place of `model_kwargs.checkpoint`; guides may be others.
         restart: throw away what the folder holds of an earlier run.
         hardware: where to train.
         on_epoch: called after every epoch, and with number 0 for weights that are begun with.

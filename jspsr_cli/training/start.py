@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from jspsr_cli.errors import GuideMismatch, OtherWork, ReadFailed
+from jspsr_cli.errors import InvalidConfig, OtherWork, ReadFailed
 from jspsr_cli.raster.products import SIMULATED_TAG, inherited, joined
 from jspsr_cli.training.config import TrainingConfig
 from jspsr_cli.training.dfc30 import TRUTH, SampleSet
@@ -47,7 +47,7 @@ def first_network(
 
     Raises:
         WeightsError: the checkpoint cannot be loaded.
-        GuideMismatch: it has another width or output than the configuration asks for.
+        InvalidConfig: it has another width or output than the training file asks for.
         OtherWork: samples or checkpoint are not those of `earlier`.
     """
     samples = {name: (len(found.samples), _digest(found)) for name, found in sets.items()}
@@ -63,7 +63,7 @@ def first_network(
     network, info = load_network(checkpoint)
     for key, value in _asked(config).items():
         if getattr(network, key) != value:
-            raise GuideMismatch(
+            raise InvalidConfig(
                 f"{checkpoint} is a network with {key} = {getattr(network, key)}, and the training file asks for "
                 f"{value}: change one of them."
             )
@@ -80,8 +80,8 @@ def other_guides(weights: WeightsInfo | None, inputs: Sequence[str]) -> str | No
         return None
     new = [name for name in inputs if name not in weights.inputs]
     gone = [name for name in weights.inputs if name not in inputs]
-    told = [f"{' and '.join(new)} has to be learnt"] * bool(new) + [f"{' and '.join(gone)} is left out"] * bool(gone)
-    return f"{weights.name} was trained with {'+'.join(weights.inputs)}, not {'+'.join(inputs)}: {', '.join(told)}"
+    told = [f"{word}: {', '.join(names)}" for word, names in (("to be learnt", new), ("left out", gone)) if names]
+    return f"{weights.name} was trained with {'+'.join(weights.inputs)} ({'; '.join(told)})"
 
 
 def _asked(config: TrainingConfig) -> dict[str, Any]:
@@ -110,17 +110,21 @@ def _digest(found: SampleSet) -> str:
 
 
 def _check_origin(earlier: Origin, samples: Mapping[str, tuple[int, str]], checkpoint: str | None) -> None:
-    way_out = "restore them, give another --output, or --restart to throw the run away."
+    way_out = "give another --output, or --restart to throw the run away."
     for name, now in samples.items():
         then = earlier.samples[name]
         if then != now:
             count = f"{then[0]} then, {now[0]}{' others or changed ones' * (then[0] == now[0])} now"
-            raise OtherWork(f"The samples of {name} are not those that this run was begun with ({count}): {way_out}")
+            raise OtherWork(
+                f"The samples of {name} are not those that this run was begun with ({count}): restore them, {way_out}"
+            )
     if earlier.weights is None or checkpoint is None:
         return
     sha256 = sha256_of(checkpoint)  # those that are gone are not needed
     if sha256 is not None and sha256 != earlier.weights.sha256:
-        raise OtherWork(f"{checkpoint} holds other weights than those that this run was begun with: {way_out}")
+        raise OtherWork(
+            f"{checkpoint} holds other weights than those that this run was begun with: go on without --from, {way_out}"
+        )
 
 
 def sha256_of(checkpoint: str) -> str | None:

@@ -11,7 +11,7 @@ from jspsr_models.network import JSPSR
 
 # What takes the features of all branches side by side, in the decoder after its own.
 _MIXING = re.compile(
-    r"(encoder\.levels\.[1-3]\.dem\.0|decoder\.(up[1-3]\.unit|head))\.(conv1|shortcut\.0|conv|attention\..+)\.weight"
+    r"(encoder\.levels\.[1-3]\.dem\.0\.(conv1|shortcut\.0)|decoder\.(up[1-3]\.unit|head)\.(conv|attention\.reduce))\.weight"
 )
 # Where nothing stands before them: the encoder, and the lowest level of the decoder.
 _BRANCHES_ONLY = ("encoder.", "decoder.up3.")
@@ -21,32 +21,50 @@ def with_guides(network: JSPSR, inputs: Sequence[str]) -> JSPSR:
     """Return a network with the guides `inputs` that goes on from `network`, which stays as it is.
 
     Guides that both take keep their branch. That of a new guide is random, and nothing hears it until training changes
-    that: with guides added, heights are the same. That of a guide left out is dropped; heights then differ, as the
-    network has relied on it.
+    that: with guides added, heights are the same. That of a guide left out is dropped, with the units of the channel
+    attention that say least about what stays; heights then differ, as the network has relied on it.
 
     Raises:
         ValueError: for a set of guides that no network takes.
     """
     adapted = JSPSR(inputs=inputs, num_feature=network.num_feature, propagation=network.propagation)
-    known = network.state_dict()
+    known, new = network.state_dict(), adapted.state_dict()
     with torch.no_grad():
-        for name, weights in adapted.state_dict().items():
-            if _MIXING.fullmatch(name):
-                own = () if name.startswith(_BRANCHES_ONLY) else ("decoder",)
-                _mix(name, known[name], (*own, DEM, *network.inputs), weights, (*own, DEM, *adapted.inputs))
-            elif name in known:
-                weights.copy_(known[name])
+        for name in new.keys() & known.keys():
+            if new[name].shape == known[name].shape:
+                new[name].copy_(known[name])
+        for name in filter(_MIXING.fullmatch, new):
+            own = () if name.startswith(_BRANCHES_ONLY) else ("decoder",)
+            before, after = (*own, DEM, *network.inputs), (*own, DEM, *adapted.inputs)
+            if name.endswith("reduce.weight"):
+                expand = name.replace("reduce", "expand")
+                old = known[name], known[expand].transpose(0, 1)
+                _mix_attention(old, before, (new[name], new[expand].transpose(0, 1)), after)
+            else:
+                _mix(known[name], before, new[name], after)
     return adapted.train(network.training)
 
 
-def _mix(name: str, old: Tensor, before: Sequence[str], new: Tensor, after: Sequence[str]) -> None:
-    """Fill `new`, whose channels belong in equal parts to the sources `after`, from `old`, whose belong to `before`."""
-    if name.endswith("attention.expand.weight"):
-        old, new = old.transpose(0, 1), new.transpose(0, 1)
-    # Channel attention has a unit more for every 16 channels: what new ones see is random, and they say nothing yet.
-    units = min(len(old), len(new))
-    new[: units if name.endswith("attention.reduce.weight") else None] = 0
+def _mix(old: Tensor, before: Sequence[str], new: Tensor, after: Sequence[str]) -> None:
+    """Fill `new`, whose channels belong in equal parts to the sources `after`, from `old`, whose belong to `before`.
+
+    Both are (outputs, channels, ...); what `old` says nothing about becomes 0.
+    """
     parts = dict(zip(before, old.chunk(len(before), dim=1), strict=True))
     for source, part in zip(after, new.chunk(len(after), dim=1), strict=True):
-        if source in parts:
-            part[:units] = parts[source][:units]
+        part.copy_(parts[source]) if source in parts else part.zero_()
+
+
+def _mix_attention(
+    old: tuple[Tensor, Tensor], before: Sequence[str], new: tuple[Tensor, Tensor], after: Sequence[str]
+) -> None:
+    """As `_mix`, for the two layers of an attention, (units, channels, 1, 1): what units see, and what they say.
+
+    It has a unit for every 16 channels. New ones see something random, and say nothing yet.
+    """
+    stays = [part for source, part in zip(before, old[1].chunk(len(before), dim=1), strict=True) if source in after]
+    loudness = torch.cat(stays, dim=1).flatten(1).norm(dim=1)
+    units = loudness.topk(min(len(loudness), len(new[0]))).indices.sort().values
+    new[1].zero_()
+    for known, weights in zip(old, new, strict=True):
+        _mix(known[units], before, weights[: len(units)], after)

@@ -60,7 +60,8 @@ def test_a_guide_that_came_and_went_leaves_no_trace(few: tuple[str, ...], many: 
 
 
 def test_every_layer_of_a_new_guide_learns() -> None:
-    wider = with_guides(trained(("canopy",)), ("image", "canopy")).train()
+    narrower = trained(("canopy",))
+    wider = with_guides(narrower, ("image", "canopy")).train()
     optimizer = torch.optim.Adam(wider.parameters(), lr=1e-3)
     begun = {name: weights.clone() for name, weights in wider.named_parameters()}
     for seed in range(3):
@@ -69,8 +70,11 @@ def test_every_layer_of_a_new_guide_learns() -> None:
         wider(dem, image=torch.rand(2, 3, 16, 16, generator=generator), canopy=canopy).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-    still = {name for name, weights in wider.named_parameters() if torch.equal(weights, begun[name])}
-    assert still == set()
+    for name, weights in wider.named_parameters():
+        assert not torch.equal(weights, begun[name]), name
+        if name.endswith("reduce.weight"):  # the units that are added too, but for those that the ReLU keeps silent
+            added = slice(len(narrower.get_parameter(name)), None)
+            assert not torch.equal(weights[added], begun[name][added]), name
 
 
 def test_the_branch_of_a_guide_that_stays_is_kept_and_that_of_another_is_not() -> None:
@@ -82,6 +86,16 @@ def test_the_branch_of_a_guide_that_stays_is_kept_and_that_of_another_is_not() -
     # of the decoder's own 128 channels at level 2, and 128 of each branch, those of the canopy go
     torch.testing.assert_close(kept["decoder.up2.unit.conv.weight"], known["decoder.up2.unit.conv.weight"][:, :192])
     assert heights(narrower).shape == heights(network).shape
+
+
+def test_attention_keeps_the_units_that_say_most_of_what_stays() -> None:
+    network = trained(("image", "canopy"))
+    expand = network.get_parameter("decoder.head.attention.expand.weight")  # (channels, units, 1, 1)
+    with torch.no_grad():
+        expand[:48, 1] *= 1e-3
+        expand[48:, 1] = 5.0  # heard by the canopy only, whose channels are the last
+    kept = with_guides(network, ("image",)).get_parameter("decoder.head.attention.expand.weight")
+    torch.testing.assert_close(kept, expand[:48, [0, 2, 3]].detach())
 
 
 def test_another_guide_has_no_say_either() -> None:

@@ -160,7 +160,9 @@ def test_other_first_weights_under_the_same_name_are_refused(run: Run, start: Pa
     network, info = load_network(start)
     torch.nn.init.ones_(next(network.parameters()))
     save_network(network, start, info)
-    with pytest.raises(OtherWork, match=r"start\.safetensors holds other weights than those .* begun with: restore"):
+    with pytest.raises(
+        OtherWork, match=r"start\.safetensors holds other weights than those .* begun with: go on without --from"
+    ):
         run(start=str(start))
     assert run(start=str(start), epochs=1, restart=True).resumed_after == 0
 

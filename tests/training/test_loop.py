@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from jspsr_cli.errors import GuideMismatch, InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
+from jspsr_cli.errors import InvalidConfig, InvalidOption, JspsrError, TrainingDiverged
 from jspsr_cli.raster.products import SIMULATED_TAG
 from jspsr_cli.training import keeping, losses, schedule
 from jspsr_cli.training.config import TrainingConfig
@@ -145,19 +145,31 @@ def test_weights_of_other_guides_are_made_to_take_those_of_the_training(run: Run
     start = identity_checkpoint(("canopy",))
     path = tmp_path / "start.pt"
     torch.save(start.state_dict(), path)
-    report = run(start=str(path), keys={"epochs": 1, "optimizer_kwargs": {"lr": 1e-9}})
-    sentence = "start was trained with canopy, not image: image has to be learnt, canopy is left out"
+    seen: list[tuple[EpochReport, WeightsInfo]] = []
+
+    def look(epoch: EpochReport) -> None:
+        seen.append((epoch, load_network(tmp_path / "run" / "best.safetensors")[1]))
+
+    keys = {"epochs": 1, "optimizer_kwargs": {"lr": 1e-9}}
+    report = run(start=str(path), keys=keys, on_epoch=look)
+    sentence = "start was trained with canopy (to be learnt: image; left out: canopy)"
     assert sentence in report.warnings
+    (before, best), _ = seen
+    assert before.metrics is not None
+    assert before.metrics.rmse == pytest.approx(before.input_rmse, abs=1e-3)  # still the identity
+    assert best.trained_on.endswith(", made to take image")
     tuned, made = load_network(tmp_path / "run" / "last.safetensors")
-    assert made.inputs == ("image",)
+    assert (best.inputs, made.inputs) == (("image",), ("image",))
     stem = "encoder.stems.dem.conv.weight"
     torch.testing.assert_close(tuned.state_dict()[stem], start.state_dict()[stem], atol=1e-6, rtol=0)
+    further = run(keys=keys, epochs=2)
+    assert (further.resumed_after, sentence in further.warnings) == (1, True)
 
 
 def test_weights_of_another_width_are_refused(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "start.pt"
     torch.save(JSPSR(num_feature=8).state_dict(), path)
-    with pytest.raises(GuideMismatch, match="is a network with num_feature = 8, and the training file asks for 4"):
+    with pytest.raises(InvalidConfig, match="is a network with num_feature = 8, and the training file asks for 4"):
         run(start=str(path))
     assert not (tmp_path / "run").exists()
 
