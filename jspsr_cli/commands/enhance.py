@@ -83,8 +83,8 @@ def cli(
 
     \b
     jspsr enhance cop30.tif --canopy chm.tif -o dem.tif
-    jspsr enhance cop30.tif --guide ortho.tif --weights jspsr-8m-image -o dem.tif
-    jspsr enhance --fetch --guide ortho.tif --weights jspsr-8m-image -o dem.tif
+    jspsr enhance cop30.tif --guide ortho.tif -o dem.tif
+    jspsr enhance --fetch --guide ortho.tif -o dem.tif
     jspsr enhance --fetch --bounds 11.05,46.05,11.15,46.12 -o dem.tif
     """  # noqa: D301 - click wants the real character \b: "do not rewrap"
     from jspsr_cli import EnhanceOptions, enhance, estimate_enhance

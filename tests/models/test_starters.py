@@ -21,7 +21,9 @@ MOST_BYTES = 6_000_000
 
 def test_there_are_some() -> None:
     names = {entry.info.name for entry in STARTERS}
-    assert names == {f"starter-{side}m-{guides}" for side in (8, 3) for guides in ("canopy", "image-canopy")}
+    assert names == {f"starter-{side}m-{guides}" for side in (8, 3) for guides in ("canopy", "image-canopy")} | {
+        "starter-8m-image"
+    }
 
 
 @pytest.mark.parametrize("entry", STARTERS, ids=lambda entry: entry.info.name)
