@@ -26,13 +26,13 @@ class Calibration:
     product: str
 
 
-def _starter(floor: float, factor: float, power: float, *, resolution: float) -> Calibration:
+def _starter(floor: float, factor: float, power: float, *, resolution: float, canopy: bool = True) -> Calibration:
     """That of a starter, by benchmarks/uncertainty.py."""
     return Calibration(
         floor,
         factor,
         power,
-        fitted_on="simulated scenes without tile-wide bias, with a canopy map as wrong as the global one",
+        fitted_on="simulated scenes without tile-wide bias" + ", with a canopy map as wrong as the global one" * canopy,
         resolution=resolution,
         window=128,
         overlap=0.1875,
@@ -47,6 +47,10 @@ CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
         "bcdf9d2281311aaf10450cd760f817c6688a45836f064b2eeb41f16111ecdaec": _starter(0.31, 3.19, 0.6, resolution=8.0),
         # starter-8m-image-canopy
         "cf4ad0215c8b9095982831fd7658276225b13cf039cc021efebd138876de5b3e": _starter(0.0, 3.29, 0.62, resolution=8.0),
+        # starter-8m-image
+        "4cc411c372c678312a0eec5df8ae091c41407fcc359eeb1dd44256d9a46181fe": _starter(
+            0.66, 4.87, 0.82, resolution=8.0, canopy=False
+        ),
         # starter-3m-image-canopy
         "e43098c1ad678639f459f3d89358f79ff5aac1a95e9548720349325027ec0e59": _starter(0.65, 2.69, 0.56, resolution=3.0),
         # starter-3m-canopy
