@@ -50,9 +50,11 @@ def _mix(old: Tensor, before: Sequence[str], new: Tensor, after: Sequence[str]) 
 
     Both are (outputs, channels, ...); what `old` says nothing about becomes 0.
     """
-    parts = dict(zip(before, old.chunk(len(before), dim=1), strict=True))
-    for source, part in zip(after, new.chunk(len(after), dim=1), strict=True):
-        part.copy_(parts[source]) if source in parts else part.zero_()
+    new.zero_()
+    parts = _parts(old, before)
+    for source, part in _parts(new, after).items():
+        if source in parts:
+            part.copy_(parts[source])
 
 
 def _mix_attention(
@@ -62,9 +64,14 @@ def _mix_attention(
 
     It has a unit for every 16 channels. New ones see something random, and say nothing yet.
     """
-    stays = [part for source, part in zip(before, old[1].chunk(len(before), dim=1), strict=True) if source in after]
+    stays = [part for source, part in _parts(old[1], before).items() if source in after]
     loudness = torch.cat(stays, dim=1).flatten(1).norm(dim=1)
     units = loudness.topk(min(len(loudness), len(new[0]))).indices.sort().values
     new[1].zero_()
     for known, weights in zip(old, new, strict=True):
         _mix(known[units], before, weights[: len(units)], after)
+
+
+def _parts(weights: Tensor, sources: Sequence[str]) -> dict[str, Tensor]:
+    """What belongs to each of the sources, as views."""
+    return dict(zip(sources, weights.chunk(len(sources), dim=1), strict=True))
