@@ -259,8 +259,8 @@ def _finish_rows(blended: FloatArray, strip: Strip, first: int, plan: Plan, tall
     instead = dem if plan.options.guide_gaps == "dem" else np.nan
     out: FloatArray = np.where(guided, heights, instead)
     networks = guided
-    if strip.water:
-        level, share = (layer[rows, cols] for layer in strip.water)
+    if strip.water is not None:
+        level, share = strip.water[:, rows, cols]
         wet = shore_weight(share) * ~np.isnan(level)
         out = out + wet * (np.nan_to_num(level) - out)
         networks = guided & (wet < 1)

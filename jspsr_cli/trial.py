@@ -21,6 +21,7 @@ from jspsr_cli.raster.gdal import GDAL_OPTIONS
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.strips import Layers, Strip, aligned_strips, base_margin
 from jspsr_cli.raster.target import Target
+from jspsr_cli.raster.water import WaterLayer
 from jspsr_cli.types import BoolArray
 
 # Of each thing that is timed, at least. Shorter, and the noise of the machine is what is measured.
@@ -154,9 +155,9 @@ def _paced(call: Callable[[], None]) -> float:
     return (now - first) / count
 
 
-def _reads(plan: Plan, layers: Layers) -> list[tuple[AlignedLayer, int, int]]:
+def _reads(plan: Plan, layers: Layers) -> list[tuple[AlignedLayer | WaterLayer, int, int]]:
     """Each layer with the margin in which it is read around the windows, and the bytes of a pixel of it."""
-    others = [layers.dem.level, layers.dem.share, *layers.guides.values()]
+    others = [layers.dem.water, *layers.guides.values()]
     margins = [(layers.dem.heights, base_margin(plan.target.grid, plan.lattice)), *((layer, 0) for layer in others)]
     return [(layer, margin, layer.bands * FLOAT32) for layer, margin in margins if layer]
 
@@ -176,7 +177,7 @@ def _aligning_seconds(plan: Plan, layers: Layers, strip: Strip) -> float:
     return seconds
 
 
-def _row_seconds(layer: AlignedLayer, row: int, spans: Sequence[range], *, height: int) -> float:
+def _row_seconds(layer: AlignedLayer | WaterLayer, row: int, spans: Sequence[range], *, height: int) -> float:
     """Seconds of reading `height` rows of `layer` in all `spans` of columns, from the first few of them.
 
     The first reads what the others find in GDAL's cache, where the source is stored by rows.

@@ -16,8 +16,15 @@ from affine import Affine
 from rasterio.windows import Window
 
 from jspsr_cli.pipeline import enhance
+from jspsr_cli.raster.align import AlignedLayer
+from jspsr_cli.raster.grid import Grid
+from jspsr_cli.raster.inputs import HeightLayers
+from jspsr_cli.raster.reader import RasterReader
+from jspsr_cli.raster.sources import inspect_raster
+from jspsr_cli.raster.water import shore_weight
 from jspsr_cli.report import EnhanceReport
 from jspsr_cli.request import EnhanceOptions
+from jspsr_cli.types import FloatArray
 from tests.scenes import (
     Array,
     bicubic,
@@ -174,6 +181,41 @@ def test_a_shore_is_a_slope(tmp_path: Path) -> None:
     assert steps < 0.75 * BANK
     assert out.min() > LEVEL - 0.1
     assert out.max() < LEVEL + 1.2 * BANK
+
+
+def test_the_share_of_water_is_left_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs as much as the heights, and shores are the same without it."""
+    heights = hills()
+    heights[LAKE] = LEVEL
+    files = [inspect_raster(str(square(tmp_path / "dem.tif", heights))).with_bands([1])]
+    side = SIDE / PER_SIDE
+    grid = Grid(
+        crs=rasterio.CRS.from_user_input(CRS),
+        transform=Affine(side, 0, WEST, 0, -side, NORTH),
+        width=40 * PER_SIDE,
+        height=40 * PER_SIDE,
+    )
+    read, pixels = AlignedLayer.read, []
+
+    def counting(self: AlignedLayer, row: int, col: int, height: int, width: int) -> FloatArray:
+        pixels.append(height * width)
+        return read(self, row, col, height, width)
+
+    monkeypatch.setattr(AlignedLayer, "read", counting)
+    with RasterReader() as reader:
+        water = HeightLayers(files, grid, reader=reader, water=True).water
+        assert water
+        whole = [layer.read(0, 0, 160, 160)[0] for layer in (water._level, water._share)]
+        weight = shore_weight(whole[1]) * ~np.isnan(whole[0])
+        assert 0 < (weight == 1).mean() < 0.5
+        pixels.clear()
+        for row in range(0, 160, 32):
+            level, share = water.read(row, 0, 32, 160)
+            assert np.array_equal(level, whole[0][row : row + 32], equal_nan=True)
+            np.testing.assert_allclose(
+                shore_weight(share) * ~np.isnan(level), weight[row : row + 32], atol=1e-5, rtol=0
+            )
+    assert sum(pixels) < 1.5 * 160 * 160
 
 
 @pytest.mark.parametrize("step", [1, 0.5, 0.1, 0.01])

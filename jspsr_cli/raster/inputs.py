@@ -14,7 +14,7 @@ from jspsr_cli.raster.mosaic import Mosaic, group_mosaics
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile, inspect_raster, stack_bands, with_overview
 from jspsr_cli.raster.units import canopy_in_metres, elevation_in_metres
-from jspsr_cli.raster.water import flat_water, quantum
+from jspsr_cli.raster.water import WaterLayer, flat_water, quantum
 from jspsr_cli.scaling import IMAGE_MAX
 from jspsr_cli.types import BoolArray, FloatArray
 
@@ -145,14 +145,13 @@ def image_stretch(files: Sequence[RasterFile], reader: RasterReader) -> tuple[fl
 class HeightLayers:
     """The DEM on the target grid in metres, and the water that it holds as exactly flat.
 
-    `heights.read` gives (1, rows, columns). Where `water` is asked for, `level.read` gives the level of flat water
-    in and around it, and `share.read` how far it reaches: see `raster.water`. `notes` says what was found on the way.
+    `heights.read` gives (1, rows, columns), and `water.read`, where `water` is asked for, (2, rows, columns): the level
+    of flat water in and around it, and how far it reaches. `notes` says what was found on the way.
     """
 
     def __init__(self, files: Sequence[RasterFile], grid: Grid, *, reader: RasterReader, water: bool) -> None:
         self.notes: set[str] = set()
-        self.level: AlignedLayer | None = None
-        self.share: AlignedLayer | None = None
+        self.water: WaterLayer | None = None
         mosaics = group_mosaics(files)
 
         def layer(finer: Resampling, coarser: Resampling, prepare: Callable[[FloatArray], FloatArray]) -> AlignedLayer:
@@ -166,8 +165,10 @@ class HeightLayers:
                 "all of it was left to the network"
             )
         elif water:
-            self.level = layer(Resampling.nearest, Resampling.nearest, lambda z: flat_water(plausible(z)[0])[0][None])
-            self.share = layer(Resampling.average, Resampling.bilinear, lambda z: flat_water(plausible(z)[0])[1][None])
+            self.water = WaterLayer(
+                level=layer(Resampling.nearest, Resampling.nearest, lambda z: flat_water(plausible(z)[0])[0][None]),
+                share=layer(Resampling.average, Resampling.bilinear, lambda z: flat_water(plausible(z)[0])[1][None]),
+            )
 
     def _noted(self, heights: FloatArray) -> FloatArray:
         if implausible(heights).any():

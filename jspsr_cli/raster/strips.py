@@ -9,6 +9,7 @@ from jspsr_cli.raster.align import AlignedLayer
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.raster.inputs import HeightLayers
 from jspsr_cli.raster.target import Target
+from jspsr_cli.raster.water import WaterLayer
 from jspsr_cli.scaling import BASE_METRES
 from jspsr_cli.tiling.windows import Lattice
 from jspsr_cli.types import BoolArray, FloatArray
@@ -27,8 +28,9 @@ class Strip:
     """Inputs under one row of windows; NaN is void.
 
     `row` and `col` are the first pixel of the windows, counted from the origin of the CRS. `heights` (metres)
-    reaches `margin` pixels further on every side, for the base; the guides, (bands, rows, columns), and the water do
-    not. `inside` is True inside the polygon asked for, if one was.
+    reaches `margin` pixels further on every side, for the base; the guides, (bands, rows, columns), and the water,
+    which is level (metres) and share, (2, rows, columns), do not. `inside` is True inside the polygon asked for, if
+    one was.
     """
 
     row: int
@@ -36,7 +38,7 @@ class Strip:
     margin: int
     heights: FloatArray
     guides: dict[str, FloatArray]
-    water: tuple[FloatArray, FloatArray] | None
+    water: FloatArray | None
     inside: BoolArray | None
 
     @property
@@ -67,7 +69,7 @@ class _RollingRows:
     is the same to its tolerance only wherever it is cut, and a resumed run has to give the same bytes.
     """
 
-    def __init__(self, layer: AlignedLayer, col: int, width: int, step: int) -> None:
+    def __init__(self, layer: AlignedLayer | WaterLayer, col: int, width: int, step: int) -> None:
         self._layer = layer
         self._col, self._width, self._step = col, width, step
         self._first = 0
@@ -105,8 +107,7 @@ def aligned_strips(layers: Layers, target: Target, lattice: Lattice, *, skip: in
     step = lattice.stride
     heights = _RollingRows(layers.dem.heights, left - margin, width + 2 * margin, step)
     guides = {name: _RollingRows(layer, left, width, step) for name, layer in layers.guides.items()}
-    level = layers.dem.level and _RollingRows(layers.dem.level, left, width, step)
-    share = layers.dem.share and _RollingRows(layers.dem.share, left, width, step)
+    water = layers.dem.water and _RollingRows(layers.dem.water, left, width, step)
     for row in rows[skip:]:
         top, bottom = row - row0, row - row0 + lattice.size
         yield Strip(
@@ -115,6 +116,6 @@ def aligned_strips(layers: Layers, target: Target, lattice: Lattice, *, skip: in
             margin=margin,
             heights=heights.take(top - margin, bottom + margin)[0],
             guides={name: rolling.take(top, bottom) for name, rolling in guides.items()},
-            water=(level.take(top, bottom)[0], share.take(top, bottom)[0]) if level and share else None,
+            water=water.take(top, bottom) if water else None,
             inside=area.inside(grid.part(top, left, lattice.size, width)) if area else None,
         )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from jspsr_cli.raster.align import AlignedLayer
 from jspsr_cli.raster.reader import RasterReader
 from jspsr_cli.raster.sources import RasterFile
 from jspsr_cli.types import FloatArray
@@ -38,6 +39,34 @@ def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
     share = ndimage.binary_dilation(water, np.ones((3, 3))).astype(np.float32)
     share[void] = np.nan
     return level, share
+
+
+class WaterLayer:
+    """Level and share of flat water on the target grid, as one layer of two bands; see `flat_water`.
+
+    Without a level the share is of no use, so both are void in all columns of a piece that lie beyond the outermost
+    water: most of the Earth has none, and the share costs as much as the heights.
+    """
+
+    bands = 2
+
+    def __init__(self, *, level: AlignedLayer, share: AlignedLayer) -> None:
+        self.grid = level.grid
+        self._level, self._share = level, share
+
+    def empty(self, height: int, width: int) -> FloatArray:
+        """Pixels without water: (2, height, width)."""
+        return np.full((self.bands, height, width), np.nan, dtype=np.float32)
+
+    def read(self, row: int, col: int, height: int, width: int) -> FloatArray:
+        """Level in metres and share, float32 (2, height, width); see `AlignedLayer.read`."""
+        result = self.empty(height, width)
+        result[:1] = self._level.read(row, col, height, width)
+        wet = np.flatnonzero(~np.isnan(result[0]).all(axis=0))
+        if wet.size:
+            left, right = int(wet[0]), int(wet[-1]) + 1
+            result[1:, :, left:right] = self._share.read(row, col + left, height, right - left)
+        return result
 
 
 def shore_weight(share: FloatArray) -> FloatArray:
