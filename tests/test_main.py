@@ -75,6 +75,14 @@ print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
     assert ("enhance" in done.stdout) if option == "--help" else (done.stdout == f"jspsr {__version__}\n")
 
 
+def test_enhancing_imports_nothing_that_only_others_need() -> None:
+    """Each of them is a tenth of a second or more of every run."""
+    heavy = ("pyogrio", "pandas", "matplotlib", "lightning", "tensorboard", "pydantic", "httpx")
+    code = f"import sys, jspsr_cli.pipeline; print(*[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_help_answers_in_time() -> None:
     def seconds() -> float:
         """Time of the processor, since the clock on the wall also counts what else a busy machine does."""

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyogrio
 import pyproj
 import shapely
 import shapely.affinity
-from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 
@@ -78,6 +76,9 @@ def read_area(path: str) -> Area:
         MissingCRS: no CRS in the file.
     """
     check_vector(path)
+    import pyogrio  # with geopandas, where that is installed: half a second that only polygons are worth
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     try:
         with warnings.catch_warnings():
             # The option is of GML, which else leaves a file beside its own; other formats say that they lack it. What
