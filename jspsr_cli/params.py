@@ -7,6 +7,7 @@ import math
 import os
 import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,11 +32,6 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/vsi[a-z0-9_]+[/?{]")
 _PART_OF_FILE = re.compile(r"[A-Z][A-Z0-9_]{2,}:.*[^:]")
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
-
-# No option begins with a digit, so this is always a number (or a list of numbers).
-_NEGATIVE_NUMBER = re.compile(r"-(\d|\.\d)")
-# Put before such a token it hides the minus from click's parser. No shell can pass this character.
-_VEIL = "\0"
 
 
 class TextType(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -237,38 +233,22 @@ class RasterPath(TextType):
         return [CompletionItem(incomplete, type="file")]
 
 
-class NegativeNumbersCommand(click.Command):
-    """A command to which `-118.05,33.95` and `-118.05` are arguments, not options.
+class OutputFile(click.Path):
+    """A file to write. `-` is none: what is written is read again before it counts as done."""
 
-    Options keep working, before, between and after them. Values of options are untouched.
-    """
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
 
-    def make_parser(self, ctx: click.Context) -> Any:
-        """Make click's parser, with negative numbers veiled from its search for options."""
-        parser = super().make_parser(ctx)
-        parse = parser.parse_args
-
-        def parse_veiled(args: list[str]) -> tuple[Any, Any, Any]:
-            values, rest, order = parse(args=[_VEIL + arg if _NEGATIVE_NUMBER.match(arg) else arg for arg in args])
-            return _unveil(values), _unveil(rest), order
-
-        vars(parser)["parse_args"] = parse_veiled
-        return parser
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, if it is a file's."""
+        if value == "-":
+            self.fail("this cannot be written to standard output; give the name of a file.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def join_bounds(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> "Bounds | None":
     """Bounds from an argument of any number of words: the callback of `options.bounds_argument`."""
     return BoundsType().convert(" ".join(values), param, ctx) if values else None
-
-
-def _unveil(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.removeprefix(_VEIL)
-    if isinstance(value, dict):
-        return {key: _unveil(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_unveil(item) for item in value)
-    return value
 
 
 def _split(text: str) -> list[str]:

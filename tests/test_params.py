@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jspsr_cli import options, params
 from jspsr_cli.console import Console
+from jspsr_cli.negative import NegativeNumbersCommand
 
 
 def run(
@@ -124,7 +125,7 @@ def test_bounds_are_read_back_exactly_or_refused(bounds: tuple[float, ...], sepa
 def test_negative_numbers_are_arguments(words: list[str], before: list[str], after: list[str]) -> None:
     after = [] if "--" in words else after  # what follows "--" is never an option
     others = click.option("-o", "--output"), options.verbose, options.quiet
-    result, got = run([*before, *words, *after], options.bounds_argument, *others, cls=params.NegativeNumbersCommand)
+    result, got = run([*before, *words, *after], options.bounds_argument, *others, cls=NegativeNumbersCommand)
     assert result.exit_code == 0, result.stderr
     options_given = " ".join([*before, *after])
     assert got == {
@@ -143,7 +144,7 @@ def test_options_between_negative_numbers_and_negative_values() -> None:
         click.option("--low", type=float),
         click.option("-o", "--output"),
         click.option("--pair", type=float, nargs=2),
-        cls=params.NegativeNumbersCommand,
+        cls=NegativeNumbersCommand,
     )
     assert result.exit_code == 0, result.stderr
     assert got == {"bounds": (-5, -4, 6, 7), "verbose": 1, "low": -3.5, "output": "-2", "pair": (-1.0, -0.5)}
@@ -159,14 +160,14 @@ def test_options_between_negative_numbers_and_negative_values() -> None:
     ],
 )
 def test_wrong_words_beside_negative_numbers(words: list[str], why: str) -> None:
-    result, _ = run(words, options.bounds_argument, options.verbose, cls=params.NegativeNumbersCommand)
+    result, _ = run(words, options.bounds_argument, options.verbose, cls=NegativeNumbersCommand)
     assert result.exit_code == 2
     assert why in result.stderr
     assert "\0" not in result.stderr
 
 
 def test_too_many_negative_numbers_are_named_as_typed() -> None:
-    result, _ = run(["-1", "-2"], click.argument("one"), cls=params.NegativeNumbersCommand)
+    result, _ = run(["-1", "-2"], click.argument("one"), cls=NegativeNumbersCommand)
     assert (result.exit_code, "unexpected extra argument (-2)" in result.stderr) == (2, True)
 
 
@@ -220,6 +221,7 @@ def test_good_values_and_defaults() -> None:
         (params.BandsType(), "1,-2", "counted from 1"),
         (params.BandsType(), "red", "'red' is not a whole number"),
         (params.BandsType(), "", "not a whole number"),
+        (params.OutputFile(), "-", "cannot be written to standard output"),
         (params.DeviceType(), "gpu", "not one of auto"),
         (params.DeviceType(), "cuda:", "not one of auto"),
         (params.DeviceType(), "cuda:-1", "not one of auto"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from jspsr_cli.assess.evaluated import Assessed, Difference, Evaluation, Figures
 from jspsr_cli.assess.ground import PARTITIONS
+from jspsr_cli.assess.verdict import blocks
 
 # Width of the first column; longer names are cut in the middle, where files of one place differ least.
 NAME = 22
@@ -24,9 +25,8 @@ def for_people(found: Evaluation) -> list[str]:
     for partition in PARTITIONS.values():
         lines = [line for line in found.grounds if line.partition == partition.name]
         text += ["", *_grounds(partition.title, lines)] if lines else []
-    blocks = f"{found.blocks} blocks of {found.block:.0f} m"
-    drawn = bool(found.overall[0].intervals)
-    ends = f"2.5 % to 97.5 % by draws of {blocks}" if drawn else f"{blocks} are too few for intervals, see --block"
+    few = f"{blocks(found)} {'is' if found.blocks == 1 else 'are'} too few for intervals, see --block"
+    ends = f"2.5 % to 97.5 % by draws of {blocks(found)}" if found.overall[0].intervals else few
     return [*text, "", f"{ends}; SLOPE: RMSE in degrees"]
 
 

@@ -7,9 +7,10 @@ import click
 
 from jspsr_cli import limits, options, params
 from jspsr_cli.console import Console, echo_fetched
+from jspsr_cli.negative import NegativeNumbersCommand
 
 
-@click.command("fetch-canopy", cls=params.NegativeNumbersCommand)
+@click.command("fetch-canopy", cls=NegativeNumbersCommand)
 @options.bounds_argument
 @options.fetched_like
 @options.fetched_geometry

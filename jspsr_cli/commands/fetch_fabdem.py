@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from jspsr_cli import options, params
+from jspsr_cli import options
 from jspsr_cli.console import Console, echo_fetched
+from jspsr_cli.negative import NegativeNumbersCommand
 
 
-@click.command("fetch-fabdem", cls=params.NegativeNumbersCommand)
+@click.command("fetch-fabdem", cls=NegativeNumbersCommand)
 @options.bounds_argument
 @options.fetched_like
 @options.fetched_geometry
