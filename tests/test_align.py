@@ -82,18 +82,26 @@ def test_finer_heights_are_averaged(tmp_path: Path) -> None:
     assert layer.read(0, 0, 10, 10)[0] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(("east", "south"), [(6, 4), (-14, -6), (80, 74), (-14, 74), (-400, 4)])  # of 120 m
 @pytest.mark.parametrize(("across", "down"), [(1, 2), (4, 4), (5, 3)])
-def test_means_of_whole_pixels_are_those_of_gdal(across: int, down: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_means_of_whole_pixels_are_those_of_gdal(
+    across: int, down: int, east: int, south: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies beyond the edge is void."""
     random = np.random.default_rng(across)
     pixels = (300 + 100 * random.random((2, 60, 60))).astype(np.float32)
     pixels[:, random.random((60, 60)) < 0.3] = np.nan
     pixels[:, 20:40, 20:40] = np.nan
     block = SourceBlock(pixels, UTM33, Affine(2, 0, WEST, 0, -2, NORTH), "fine.tif")
-    place = Place(UTM33, Affine(2 * across, 0, WEST + 6, 0, -2 * down, NORTH - 4), 8, 10)
+    place = Place(UTM33, Affine(2 * across, 0, WEST + east, 0, -2 * down, NORTH - south), 8, 10)
     means = block.means(place)
     assert means is not None
     assert np.isnan(means).any()
+    assert np.isfinite(means).any() == (east > -400)
     monkeypatch.setattr(SourceBlock, "means", lambda *_: None)
+    # GDAL treats what is void otherwise than what is outside.
+    rimmed = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
+    block = SourceBlock(rimmed, UTM33, Affine(2, 0, WEST - 2, 0, -2, NORTH + 2), "fine.tif")
     np.testing.assert_allclose(means, block.warp(place, Resampling.average), rtol=1e-6)
 
 
@@ -103,8 +111,6 @@ def test_means_of_whole_pixels_are_those_of_gdal(across: int, down: int, monkeyp
         Affine(8, 0, WEST + 1, 0, -8, NORTH),  # halves of pixels
         Affine(7, 0, WEST, 0, -8, NORTH),
         Affine(8, 0.001, WEST, 0, -8, NORTH),
-        Affine(8, 0, WEST - 8, 0, -8, NORTH),  # beyond the edge
-        Affine(8, 0, WEST, 0, -8, NORTH - 16),
         Affine(8, 0, WEST, 0, 8, NORTH - 96),  # south up
     ],
 )
