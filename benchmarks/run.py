@@ -86,13 +86,13 @@ def report(results: list[Result], stages: dict[str, Any], *, repeat: int, on: di
         f"{first.batch} at a time, {first.threads} threads",
         f"figures  medians of {repeat}; seconds, peak resident memory in MB",
         "",
-        f"{'':24}{'whole command':>23}{'bare network':>17}{'share':>16}{'':10}{'first':>14}",
-        f"{'F':>4}{'guide':>12}{'windows':>8}{'wall':>8}{'CPU':>8}{'peak':>7}{'wall':>9}{'CPU':>8}{'wall':>8}{'CPU':>8}"
+        f"{'':25}{'whole command':>23}{'bare network':>17}{'share':>16}{'':10}{'first':>14}",
+        f"{'F':>4}{'guide':>13}{'windows':>8}{'wall':>8}{'CPU':>8}{'peak':>7}{'wall':>9}{'CPU':>8}{'wall':>8}{'CPU':>8}"
         f"{'computed':>10}{'wall':>7}{'CPU':>7}",
     ]
     for r in results:
         lines.append(
-            f"{r.features:>4}{f'{r.width} x {r.height}':>13}{r.windows:>7}{r.wall:>8.1f}{r.cpu:>8.1f}"
+            f"{r.features:>4}{f'{r.width} x {r.height}':>14}{r.windows:>7}{r.wall:>8.1f}{r.cpu:>8.1f}"
             f"{r.peak / 1e6:>7.0f}{r.network_wall:>9.1f}{r.network_cpu:>8.1f}{r.network_wall / r.wall:>8.1%}"
             f"{r.network_cpu / r.cpu:>8.1%}{r.computed:>10.2f}{r.first:>7.1f}{r.first_cpu:>7.1f}"
         )
