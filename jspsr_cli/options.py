@@ -32,7 +32,7 @@ def _note_verbosity(ctx: click.Context, _param: click.Parameter, value: int) -> 
 output = click.option(
     "-o",
     "--output",
-    type=params.OutputFile(),
+    type=params.Output(),
     show_default="the first input's name with _bare_earth, in this folder",
     metavar="FILE",
     help="GeoTIFF to write. It appears when it is complete.",
@@ -143,7 +143,7 @@ def fetched_to(name: str) -> Callable[[Command], Command]:
         "-o",
         "--output",
         metavar="FILE",
-        type=params.OutputFile(),
+        type=params.Output(),
         default=name,
         show_default=True,
         help="GeoTIFF to write. It appears when it is complete.",

@@ -233,16 +233,16 @@ class RasterPath(TextType):
         return [CompletionItem(incomplete, type="file")]
 
 
-class OutputFile(click.Path):
-    """A file to write. `-` is none: what is written is read again before it counts as done."""
+class Output(click.Path):
+    """A file or a folder to write. `-` is none: results appear under their names when they are complete."""
 
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
+    def __init__(self, *, folder: bool = False) -> None:
+        super().__init__(dir_okay=folder, file_okay=not folder, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path, if it is a file's."""
+        """The path, if it is one."""
         if value == "-":
-            self.fail("this cannot be written to standard output; give the name of a file.", param, ctx)
+            self.fail("this cannot be written to standard output; give a name.", param, ctx)
         return super().convert(value, param, ctx)
 
 

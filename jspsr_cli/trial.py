@@ -163,7 +163,10 @@ def _reads(plan: Plan, layers: Layers) -> list[tuple[AlignedLayer | WaterLayer, 
 
 
 def _aligning_seconds(plan: Plan, layers: Layers, strip: Strip) -> float:
-    """Seconds of aligning everything, from the rows that come new with `strip`; every row is read once."""
+    """Seconds of aligning everything, from the rows that come new with `strip`; every row is read once.
+
+    Water costs more where there is some, and those rows may have more or less of it than others.
+    """
     stride, size = plan.lattice.stride, plan.lattice.size
     rows, cols = starts_of(plan)
     height, seconds = rows[-1] - rows[0] + size, 0.0

@@ -82,8 +82,8 @@ def test_finer_heights_are_averaged(tmp_path: Path) -> None:
     assert layer.read(0, 0, 10, 10)[0] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize(("east", "south"), [(6, 4), (-14, -6), (80, 74), (-14, 74), (-400, 4)])  # of 120 m
-@pytest.mark.parametrize(("across", "down"), [(1, 2), (4, 4), (5, 3)])
+@pytest.mark.parametrize(("east", "south"), [(6, 4), (-14, -6), (80, 74), (-14, 74), (-700, 4)])  # of 120 m
+@pytest.mark.parametrize(("across", "down"), [(1, 2), (4, 4), (5, 3), (40, 40)])
 def test_means_of_whole_pixels_are_those_of_gdal(
     across: int, down: int, east: int, south: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,12 +97,28 @@ def test_means_of_whole_pixels_are_those_of_gdal(
     means = block.means(place)
     assert means is not None
     assert np.isnan(means).any()
-    assert np.isfinite(means).any() == (east > -400)
+    assert np.isfinite(means).any() == (east > -700)
     monkeypatch.setattr(SourceBlock, "means", lambda *_: None)
     # GDAL treats what is void otherwise than what is outside.
-    rimmed = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
-    block = SourceBlock(rimmed, UTM33, Affine(2, 0, WEST - 2, 0, -2, NORTH + 2), "fine.tif")
+    rimmed = np.pad(pixels, ((0, 0), (40, 40), (40, 40)), constant_values=np.nan)
+    block = SourceBlock(rimmed, UTM33, Affine(2, 0, WEST - 80, 0, -2, NORTH + 80), "fine.tif")
     np.testing.assert_allclose(means, block.warp(place, Resampling.average), rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [0.25, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("shift", [0.3, -0.3])
+def test_an_edge_is_where_it_is_however_pixels_lie(tmp_path: Path, side: float, shift: float) -> None:
+    """Every target pixel that holds some of the source has data, in whole pixels as in parts of them."""
+    pixels = np.random.default_rng(1).random((round(40 / side), round(40 / side))).astype(np.float32)
+    masks = []
+    for name, off in (("whole", 0.0), ("parts", shift * side)):
+        place = Affine(side, 0, WEST + 6 + off, 0, -side, NORTH - 6 + off)
+        file = write_raster(tmp_path / f"{name}.tif", pixels, crs="EPSG:32633", transform=place)
+        masks.append(np.isfinite(aligned(file, grid_of(8, 8)).read(0, 0, 8, 8)[0]))
+    expected = np.zeros((8, 8), bool)
+    expected[:6, :6] = True
+    assert np.array_equal(masks[0], expected)
+    assert np.array_equal(masks[1], expected)
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,15 @@ def test_the_table_fits_a_terminal_and_json_has_all(scene: Scene) -> None:
     assert "warning: cop.tif has no data on 1% of the reference" in text.stderr
 
 
+@pytest.mark.parametrize(("block", "said"), [(20_000, "1 block of 20000 m is too few"), (150, "2.5 % to 97.5 %")])
+def test_the_last_line_counts_blocks(tmp_path: Path, block: int, said: str) -> None:
+    for name, up in (("dtm.tif", 0.0), ("dem.tif", 1.0)):
+        raster(tmp_path / name, ground() + up)
+    done = invoke(tmp_path / "dem.tif", "--reference", tmp_path / "dtm.tif", "--block", block)
+    assert done.exit_code == 0, done.output
+    assert any(line.startswith(said) for line in done.stdout.splitlines()), done.stdout
+
+
 @pytest.mark.parametrize("far", [12.0, 123.4, 7000.0])
 def test_columns_stay_apart_however_far_off_heights_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: float

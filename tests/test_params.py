@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jspsr_cli import options, params
+from jspsr_cli import main, options, params
 from jspsr_cli.console import Console
 from jspsr_cli.negative import NegativeNumbersCommand
 
@@ -221,7 +221,8 @@ def test_good_values_and_defaults() -> None:
         (params.BandsType(), "1,-2", "counted from 1"),
         (params.BandsType(), "red", "'red' is not a whole number"),
         (params.BandsType(), "", "not a whole number"),
-        (params.OutputFile(), "-", "cannot be written to standard output"),
+        (params.Output(), "-", "cannot be written to standard output"),
+        (params.Output(folder=True), "-", "cannot be written to standard output"),
         (params.DeviceType(), "gpu", "not one of auto"),
         (params.DeviceType(), "cuda:", "not one of auto"),
         (params.DeviceType(), "cuda:-1", "not one of auto"),
@@ -230,6 +231,17 @@ def test_good_values_and_defaults() -> None:
 )
 def test_wrong_values(kind: click.ParamType[Any], text: str, why: str) -> None:
     assert why in complaint(click.option("--value", type=kind), "--value", text)
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_that_writes_refuses_standard_output(name: str) -> None:
+    _, command, _ = main.cli.resolve_command(click.Context(main.cli), [name])
+    assert command
+    commands = command.commands.values() if isinstance(command, click.Group) else [command]
+    paths = [param.type for one in commands for param in one.params if isinstance(param.type, click.Path)]
+    written = [path for path in paths if not path.exists]
+    assert written or name == "doctor"
+    assert all(isinstance(path, params.Output) for path in written)
 
 
 # CRS

@@ -46,7 +46,7 @@ def _needed(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
               help="What the output has where a guide has no data: nothing, or the upsampled DEM.")  # fmt: skip
 @click.option("--water", type=click.Choice(["keep", "network"]), default="keep", show_default=True,
               help="Keep water that is exactly flat in the DEM, or let the network have it.")  # fmt: skip
-@click.option("--uncertainty", metavar="FILE", type=params.OutputFile(),
+@click.option("--uncertainty", metavar="FILE", type=params.Output(),
               help="Second GeoTIFF to write: the standard error (1 sigma) of each height in metres, from predictions "
               "of flipped and turned windows. The network takes 8 times as long; heights stay the same.")  # fmt: skip
 @options.window

@@ -27,7 +27,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 @click.option("--coregister", is_flag=True,
               help="Take the offset of each raster against the reference out of it first, horizontally and "
               "vertically.")  # fmt: skip
-@click.option("--report", metavar="FILE", type=params.OutputFile(),
+@click.option("--report", metavar="FILE", type=params.Output(),
               help="Write a page with figures, pictures and plots too, such as report.html: one file, to pass on. "
               "An earlier report is replaced.")  # fmt: skip
 @options.as_json

@@ -11,7 +11,7 @@ from jspsr_cli.console import Console, echo_result
 
 @click.command("export")
 @click.argument("weights", metavar="NAME|FILE")
-@click.argument("target", metavar="OUT.onnx", type=params.OutputFile())
+@click.argument("target", metavar="OUT.onnx", type=params.Output())
 @click.option("--resolution", type=params.ResolutionType(), metavar="METRES",
               help="Pixel size of the training data, where the weights do not say it.")  # fmt: skip
 @options.overwrite

@@ -23,7 +23,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--guide", "image", metavar="ORTHO", multiple=True, type=params.RasterPath(), help="Orthophoto.")
 @click.option("--mask", metavar="LANDUSE", multiple=True, type=params.RasterPath(), help="Land use.")
 @click.option("--canopy", metavar="CHM", multiple=True, type=params.RasterPath(), help="Canopy height in metres.")
-@click.option("-o", "--output", metavar="FOLDER", required=True, type=click.Path(file_okay=False, path_type=Path),
+@click.option("-o", "--output", metavar="FOLDER", required=True, type=params.Output(folder=True),
               help="Folder of the set. Another place is added to those that it has.")  # fmt: skip
 @click.option("--name", metavar="NAME", show_default="that of the terrain or of SOURCE", help="Name of the place.")
 @click.option("--resolution", metavar="METRES", type=params.ResolutionType(), default=limits.DEFAULT_RESOLUTION,

@@ -11,7 +11,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 
 @click.command("preview")
 @click.argument("rasters", metavar="RASTER...", nargs=-1, type=params.RasterPath())
-@click.option("-o", "--output", metavar="FILE", type=params.OutputFile(),
+@click.option("-o", "--output", metavar="FILE", type=params.Output(),
               show_default="the first raster's name with .png, in this folder",
               help="PNG to write. It appears when it is complete, and takes the place of an earlier one.")  # fmt: skip
 @click.option("--difference", metavar="A B", nargs=2, type=params.RasterPath(),

@@ -11,7 +11,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 
 
 @click.command("simulate")
-@click.argument("output", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("output", metavar="FOLDER", type=params.Output(folder=True))
 @click.option("--scenes", metavar="N", type=click.IntRange(min=1), default=100, show_default=True,
               help="Samples in all. Every tenth is one to validate on.")  # fmt: skip
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,

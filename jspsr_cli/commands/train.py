@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jspsr_cli import options
+from jspsr_cli import options, params
 from jspsr_cli.console import Console, echo_result
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("train")
 @options.training_file
 @options.data_root
-@click.option("-o", "--output", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
+@click.option("-o", "--output", metavar="FOLDER", type=params.Output(folder=True),
               show_default="runs/NAME", help="Folder of the run: weights, state, curves, pictures.")  # fmt: skip
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with these weights; their guides may be others.")
 @click.option("--epochs", metavar="N", type=click.IntRange(min=1), help="Epochs in all, in place of the file's.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jspsr_cli import options
+from jspsr_cli import options, params
 from jspsr_cli.console import Console, echo_result, harmless
 
 
@@ -14,7 +14,7 @@ from jspsr_cli.console import Console, echo_result, harmless
 @options.training_file
 @options.required_weights
 @options.data_root
-@click.option("-o", "--output", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
+@click.option("-o", "--output", metavar="FOLDER", type=params.Output(folder=True),
               show_default="validation/NAME", help="Folder for tables, plot and predictions.")  # fmt: skip
 @click.option("--predictions/--no-predictions", default=True, show_default=True,
               help="Whether to write a GeoTIFF a sample.")  # fmt: skip

@@ -91,7 +91,7 @@ def verify(weights: tuple[str, ...], as_json: bool) -> None:
 
 @cli.command("convert")
 @click.argument("source", metavar="NAME|FILE")
-@click.argument("target", metavar="OUT.safetensors", type=params.OutputFile())
+@click.argument("target", metavar="OUT.safetensors", type=params.Output())
 @click.option("--resolution", type=params.ResolutionType(), metavar="METRES", help="Pixel size of the training data.")
 @click.option("--name", help="Short name, written into every output made with the weights.")
 @click.option("--licence", help="Licence of the weights.")

@@ -136,7 +136,8 @@ class AlignedLayer:
         return result
 
     def _warp(self, mosaic: Mosaic, block: Grid, size: float) -> FloatArray | None:
-        source = self._source(mosaic, block)
+        # GDAL averages nothing where the middle of a target pixel lies beyond what it is given.
+        source = self._source(mosaic, block, rim=max(MARGIN, math.ceil(self._target_size / size / math.sqrt(2)) + 1))
         if source is None:
             return None
         void = np.isnan(source.pixels[0])
@@ -151,9 +152,9 @@ class AlignedLayer:
             values[:, np.isnan(covered.warp(block, Resampling.nearest)[0])] = np.nan
         return values
 
-    def _source(self, mosaic: Mosaic, place: Grid | Place) -> SourceBlock | None:
-        """Prepared pixels of `mosaic` that `place` needs, voids beyond its edge among them."""
-        found = _footprint(mosaic, place)
+    def _source(self, mosaic: Mosaic, place: Grid | Place, *, rim: int = MARGIN) -> SourceBlock | None:
+        """Prepared pixels of `mosaic` that `place` needs, voids up to `rim` pixels beyond its edge among them."""
+        found = _footprint(mosaic, place, rim=rim)
         if found is None:
             return None
         window, turns = found
@@ -184,12 +185,12 @@ def _apply(t: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatAr
     return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
 
 
-def _footprint(mosaic: Mosaic, place: Grid | Place) -> tuple[Window, int] | None:
+def _footprint(mosaic: Mosaic, place: Grid | Place, *, rim: int) -> tuple[Window, int] | None:
     """Source pixels that `place` needs, or None where the mosaic has none of them.
 
-    It reaches `MARGIN` pixels beyond the edge of the mosaic: GDAL treats what is void otherwise than what is outside,
-    and an edge must not depend on what else is there. With it the turns by which longitudes of the mosaic are ahead
-    of those that PROJ gives for `place`.
+    It reaches up to `rim` pixels beyond the edge of the mosaic: GDAL treats what is void otherwise than what is
+    outside, and an edge must not depend on what else is there. With it the turns by which longitudes of the mosaic
+    are ahead of those that PROJ gives for `place`.
     """
     xs = np.linspace(0, place.width, PROBES)
     ys = np.linspace(0, place.height, PROBES)
@@ -212,8 +213,8 @@ def _footprint(mosaic: Mosaic, place: Grid | Place) -> tuple[Window, int] | None
         return None
     if top >= hull.row_off + hull.height or bottom <= hull.row_off:
         return None
-    left, right = max(left, hull.col_off - MARGIN), min(right, hull.col_off + hull.width + MARGIN)
-    top, bottom = max(top, hull.row_off - MARGIN), min(bottom, hull.row_off + hull.height + MARGIN)
+    left, right = max(left, hull.col_off - rim), min(right, hull.col_off + hull.width + rim)
+    top, bottom = max(top, hull.row_off - rim), min(bottom, hull.row_off + hull.height + rim)
     return Window(left, top, right - left, bottom - top), turns
 
 

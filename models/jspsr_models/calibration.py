@@ -51,14 +51,14 @@ CALIBRATIONS: Mapping[str, Calibration] = MappingProxyType(
         "4cc411c372c678312a0eec5df8ae091c41407fcc359eeb1dd44256d9a46181fe": _starter(
             0.66, 4.87, 0.82, resolution=8.0, canopy=False
         ),
+        # starter-3m-canopy
+        "e9323c1ea4379e84db2b89447af601a33649098f4d7c38808340bced95f634f1": _starter(0.68, 3.21, 0.72, resolution=3.0),
         # starter-3m-image-canopy
         "e43098c1ad678639f459f3d89358f79ff5aac1a95e9548720349325027ec0e59": _starter(0.65, 2.69, 0.56, resolution=3.0),
         # starter-3m-image
         "0ae8e4a66a988e345c17f0d11be13298a4c3b5915c1d57ef4b8b8f7c8b519692": _starter(
             0.66, 3.67, 0.93, resolution=3.0, canopy=False
         ),
-        # starter-3m-canopy
-        "e9323c1ea4379e84db2b89447af601a33649098f4d7c38808340bced95f634f1": _starter(0.68, 3.21, 0.72, resolution=3.0),
     }
 )
 
