@@ -289,7 +289,11 @@ def _cover_warnings(
         return []
     shares = {extent_of(files).name: uncovered(target, files) for files in (dem, *guides.values())}
     return [
-        f"{share:.0%} of the area asked for lies off {name}: check --bounds, --geometry or --like"
+        f"{_percent(share)} of the area asked for lies off {name}: check --bounds, --geometry or --like"
         for name, share in shares.items()
         if share > UNCOVERED
     ]
+
+
+def _percent(share: float) -> str:
+    return "over 99%" if share > 0.995 else f"{share:.0%}"  # 100% would be all of it

@@ -313,9 +313,11 @@ def test_flat_water_is_three_by_three_of_one_value() -> None:
     heights[3:6, 3:6] = 7
     heights[10:12, 3:9] = 9  # two rows only: no water
     heights[15:19, 15:19] = np.nan
+    heights[13:15, 15:18] = 11  # beside a void
     level, share = flat_water(heights)
     assert (share[2:7, 2:7] == 1).all()
-    assert share[np.isfinite(share)].sum() == 25
+    assert share[np.isfinite(share)].sum() == 25 + 16
+    assert (level[13:15, 15:18] == 11).all()
     assert (level[3:6, 3:6] == 7).all()
     assert np.isnan(level[10:12, 3:9]).all()
 

@@ -169,6 +169,24 @@ def test_flat_water_stays_flat_and_its_banks_stay(tmp_path: Path) -> None:
     np.testing.assert_allclose(kept[land], warped[land], atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("columns", [2, 3, 6])
+def test_water_is_flat_up_to_where_a_dem_ends(tmp_path: Path, columns: int) -> None:
+    """Two columns of a lake are left of it, in a raster that was cut out of a larger one, and where it is void."""
+    heights = hills()
+    heights[LAKE] = LEVEL
+    heights[LAKE[0].start + 3, LAKE[1].start - 1] = LEVEL  # no straight shore
+    edge = LAKE[1].start + columns
+    dem, guide = scene(tmp_path, heights[:, :edge].copy())
+    run(dem, guide, tmp_path / "cut.tif", network=rough)
+    void = np.where(np.arange(heights.shape[1]) < edge, heights, np.float32(np.nan))
+    run(square(tmp_path / "void.tif", void), guide, tmp_path / "out.tif", network=rough)
+    rows = slice(LAKE[0].start * PER_SIDE, LAKE[0].stop * PER_SIDE)
+    for name in ("cut.tif", "out.tif"):
+        lake = heights_of(tmp_path / name)[rows, LAKE[1].start * PER_SIDE : edge * PER_SIDE]
+        assert lake.shape[1] == columns * PER_SIDE
+        np.testing.assert_allclose(lake, LEVEL, atol=0.1)
+
+
 def test_a_shore_is_a_slope(tmp_path: Path) -> None:
     """A level bank above a lake: all of the rise in one target pixel would be a wall."""
     heights = np.full((40, 44), LEVEL + BANK, dtype=np.float32)

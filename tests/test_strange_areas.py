@@ -179,8 +179,10 @@ def test_holes_and_several_features(
     ("shape", "size"),
     [(shapely.Polygon(shapely.box(0, 0, 4, 4).exterior, [shapely.box(2, 1, 4, 2).exterior]), 14),
      (shapely.MultiPolygon([shapely.box(0, 0, 2, 2), shapely.box(1, 1, 3, 3)]), 7),
-     (shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), 2)],
-    ids=["hole at the rim", "parts that overlap", "crossed over"],
+     (shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), 2),
+     (shapely.Polygon(shapely.box(0, 0, 4, 4).exterior, [shapely.box(6, 1, 7, 2).exterior]), 16),
+     (shapely.Polygon(shapely.box(0, 0, 4, 4).exterior, [shapely.box(3, 1, 6, 2).exterior]), 15)],
+    ids=["hole at the rim", "parts that overlap", "crossed over", "hole elsewhere", "hole beyond the rim"],
 )  # fmt: skip
 def test_polygons_that_break_the_rules(tmp_path: Path, shape: shapely.Geometry, size: float) -> None:
     assert read_area(str(vector(tmp_path / "area.gpkg", [shape]))).shape.area == pytest.approx(size)
@@ -211,6 +213,14 @@ def test_what_no_input_covers_is_said(tmp_path: Path, grow: tuple[float, float],
     assert bool(off) == (share > 0.01)
     if off:
         assert float(off[0].partition("%")[0]) == pytest.approx(100 * share, abs=2)
+
+
+def test_little_less_than_all_is_not_said_to_be_all(tmp_path: Path) -> None:
+    dem = cop30(tmp_path / "dem.tif", lon=9.0, lat=47.0, size=80)
+    place = Affine(8, 0, 499_720, 0, -8, 5_205_440)
+    guide = write_raster(tmp_path / "guide.tif", np.ones((3, 70, 70), np.uint8), crs="EPSG:32632", transform=place)
+    report = run(tmp_path / "out.tif", [dem], [guide], bounds=(499_720, 5_204_880, 699_720, 5_205_440))
+    assert "over 99% of the area asked for lies off guide.tif" in " ".join(report.warnings)
 
 
 def test_the_world_is_all_of_the_input(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyproj
 import shapely
 import shapely.affinity
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 
@@ -98,16 +100,26 @@ def read_area(path: str) -> Area:
     if not polygons:
         raise InputError(f"{path} holds no polygon: the area to work on must be one.")
     crs = horizontal(CRS.from_user_input(meta["crs"]))
-    # By structure: a hole that touches the rim stays a hole, and where parts overlap there is none.
     try:
-        valid = shapely.make_valid(np.array(polygons), method="structure", keep_collapsed=False)
+        valid = _put_in_order(np.array(polygons))
     except shapely.GEOSException as error:
         raise InputError(f"The polygons of {path} cannot be put in order: {reason(error)}.") from error
-    parts = [part for part in shapely.get_parts(valid) if not part.is_empty]
+    parts = [part for part in shapely.get_parts(valid) if part.area]
     united = shapely.union_all(_in_one_piece(parts) if crs.is_geographic and parts else parts)
     if united.area == 0:
         raise InputError(f"The polygons of {path} are empty: the area to work on must have some size.")
     return Area(united, crs)
+
+
+def _put_in_order(polygons: NDArray[Any]) -> NDArray[Any]:
+    """`polygons` made valid: a hole that touches the rim stays a hole, and where parts overlap there is none."""
+    ways = {"method": "structure", "keep_collapsed": False}
+    valid: NDArray[Any] = shapely.make_valid(polygons, **ways)
+    # GEOS makes ground of a hole that lies outside of its polygon.
+    wrong = ~shapely.is_valid(polygons)
+    rims = shapely.make_valid(shapely.polygons(shapely.get_exterior_ring(polygons[wrong])), **ways)
+    valid[wrong] = shapely.intersection(valid[wrong], rims)
+    return valid
 
 
 def _in_one_piece(parts: Sequence[shapely.Geometry]) -> list[shapely.Geometry]:

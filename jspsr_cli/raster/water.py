@@ -16,24 +16,29 @@ QUANTA = (1.0, 0.5, 0.25, 0.1, 0.05, 0.01)
 # The sample that rounding is judged by: squares of this side, at this many places along each axis, of this many files.
 SAMPLE_SIDE, SAMPLE_PLACES, SAMPLE_FILES = 64, 3, 4
 
+# Of 3 x 3 pixels, so many must be known for them to be water: two rows of three, at a straight edge.
+LEAST_KNOWN = 6
+
 
 def flat_water(heights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Level and share of flattened water in source pixels (rows, columns).
 
-    Water is every 3 x 3 pixels of exactly one value: float32 heights of land never repeat so, edited water
-    always does. Both results reach one pixel further.
+    Water is every 3 x 3 pixels of exactly one value, or what 6 or more of them have, the others being void, as at the
+    edge of a DEM: float32 heights of land never repeat so, edited water always does. Both results reach one pixel
+    further.
 
     Returns:
         level: metres; NaN further from water than one pixel.
         share: 1 on water and the pixels beside it, 0 elsewhere; NaN where `heights` is void.
     """
     void = np.isnan(heights)
-    # Voids and what lies beyond the array must not look flat: they are lowest and highest at once.
-    low = ndimage.minimum_filter(np.where(void, -np.inf, heights), 3, mode="constant", cval=-np.inf)
-    high = ndimage.maximum_filter(np.where(void, np.inf, heights), 3, mode="constant", cval=np.inf)
-    water = ndimage.binary_dilation(low == high, np.ones((3, 3)))
-    known = np.where(water, heights, -np.inf)
-    level = ndimage.maximum_filter(known, 3, mode="constant", cval=-np.inf)
+    # What lies beyond the array must not look flat, as more of the DEM may lie there: it is lowest and highest at once.
+    low = ndimage.minimum_filter(np.where(void, np.inf, heights), 3, mode="constant", cval=-np.inf)
+    high = ndimage.maximum_filter(np.where(void, -np.inf, heights), 3, mode="constant", cval=np.inf)
+    known = ndimage.convolve((~void).astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant")
+    water = ndimage.binary_dilation((low == high) & (known >= LEAST_KNOWN), np.ones((3, 3))) & ~void
+    wet = np.where(water, heights, -np.inf)
+    level = ndimage.maximum_filter(wet, 3, mode="constant", cval=-np.inf)
     level = np.where(water, heights, level).astype(np.float32)
     level[np.isneginf(level)] = np.nan
     share = ndimage.binary_dilation(water, np.ones((3, 3))).astype(np.float32)
