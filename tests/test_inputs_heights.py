@@ -171,11 +171,11 @@ def test_flat_water_stays_flat_and_its_banks_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [2, 3, 6])
 def test_water_is_flat_up_to_where_a_dem_ends(tmp_path: Path, columns: int) -> None:
-    """Two columns of a lake are left of it, in a raster that was cut out of a larger one, and where it is void."""
+    """Some columns of a lake are left in a raster that was cut out of a larger one, or void beyond them."""
     heights = hills()
     heights[LAKE] = LEVEL
-    heights[LAKE[0].start + 3, LAKE[1].start - 1] = LEVEL  # no straight shore
     edge = LAKE[1].start + columns
+    heights[LAKE[0].start - 1, edge - 2 : edge] = LEVEL  # a step of the shore, at the edge
     dem, guide = scene(tmp_path, heights[:, :edge].copy())
     run(dem, guide, tmp_path / "cut.tif", network=rough)
     void = np.where(np.arange(heights.shape[1]) < edge, heights, np.float32(np.nan))
@@ -185,6 +185,8 @@ def test_water_is_flat_up_to_where_a_dem_ends(tmp_path: Path, columns: int) -> N
         lake = heights_of(tmp_path / name)[rows, LAKE[1].start * PER_SIDE : edge * PER_SIDE]
         assert lake.shape[1] == columns * PER_SIDE
         np.testing.assert_allclose(lake, LEVEL, atol=0.1)
+        step = slice(rows.start - PER_SIDE, rows.start), slice((edge - 2) * PER_SIDE, edge * PER_SIDE)
+        np.testing.assert_allclose(heights_of(tmp_path / name)[step], LEVEL, atol=0.1)
 
 
 def test_a_shore_is_a_slope(tmp_path: Path) -> None:

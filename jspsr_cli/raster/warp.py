@@ -23,8 +23,8 @@ from jspsr_cli.raster.gdal import GDAL_ERRORS, reason
 from jspsr_cli.raster.grid import Grid
 from jspsr_cli.types import FloatArray
 
-# In source pixels; three times as much would save a quarter of a warp, and cuts would show in the last digits. 0,
-# GDAL's word for exact, raises in rasterio 1.4.4.
+# In source pixels; three times as much would save a quarter to a half of a warp, and cuts would show in the last
+# digits. 0, GDAL's word for exact, raises in rasterio 1.4.4.
 TOLERANCE = 1e-6
 
 
